@@ -1,0 +1,31 @@
+import type { FieldSpec, Mapping } from '../intake/types.ts';
+
+export interface DatasetField extends FieldSpec {
+  /** Column of the target table. */
+  column: string;
+  title: { en: string; ja: string };
+}
+
+/** Where rows go: a target table, its fields, its natural key, its policies. */
+export interface Dataset {
+  name: string;
+  version: number;
+  title: { en: string; ja: string };
+  target: { schema: string; table: string };
+  /** Fields of the natural key, and the full unique index that makes it one. */
+  key: { fields: string[]; index: string };
+  fields: DatasetField[];
+  /** Which record of a key wins within one file. */
+  duplicates: 'last' | 'first';
+}
+
+export type ImportPolicy = 'auto' | 'review' | 'guard';
+export type ImportMode = 'upsert' | 'insert' | 'update' | 'add';
+
+/** How one source looks; versioned. A confirmed mapping is remembered as one. */
+export interface Profile {
+  name: string;
+  version: number;
+  dataset: string;
+  mapping: Mapping;
+}

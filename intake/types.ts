@@ -1,0 +1,205 @@
+/** Shapes that pass between the phases of intake: bytes -> manifest -> records -> mapped, checked rows. */
+
+/** What an operator may override; absent means "detect it". */
+export interface FileOptions {
+  sheet?: string;
+  /** A WHATWG encoding label. */
+  encoding?: string;
+  delimiter?: string;
+  /** One character, or '' for "no quoting". */
+  quote?: string;
+  /** 1-based physical line (row of the sheet); 0 says that the file has no header. */
+  headerRow?: number;
+}
+
+export type ColumnType =
+  'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
+
+export interface ManifestColumn {
+  /** Unique within the file; `column_1`... where the file has no header. */
+  name: string;
+  /** As it stands in the file; '' where the file has no header. */
+  original: string;
+  type: ColumnType;
+}
+
+/** A record-aligned range of the canonical bytes: the unit of parallel staging. */
+export interface Segment {
+  index: number;
+  /** Byte offsets into the canonical bytes, end exclusive. */
+  start: number;
+  end: number;
+  /** Number of the first record in it; records of the file count from 1, header and preamble not counted. */
+  firstRecord: number;
+  /** 1-based physical line where its first record begins. */
+  firstLine: number;
+  /** Records that the reader accepts, and those it rejects (ragged, unclosed quote, too large ...). */
+  accepted: number;
+  rejected: number;
+}
+
+export interface SheetInfo {
+  name: string;
+  state: 'visible' | 'hidden' | 'veryHidden';
+  rows: number;
+}
+
+export interface FileWarning {
+  code: string;
+  message: string;
+}
+
+export interface Dialect {
+  delimiter: string;
+  /** '' where the file does not quote. */
+  quote: string;
+  /** The quote itself where quotes are doubled, a backslash where they are escaped, '' for none. */
+  escape: string;
+}
+
+/** What inspection found; stored as manifest.json beside the object. Sizes in bytes. */
+export interface Manifest {
+  version: 1;
+  fileName: string;
+  type: 'csv' | 'xlsx' | 'json' | 'ndjson';
+  compression: 'gzip' | null;
+  encoding: string;
+  bom: boolean;
+  dialect: Dialect | null;
+  lineEnding: 'lf' | 'crlf' | 'cr' | 'mixed' | null;
+  preambleRows: number;
+  headerRow: number | null;
+  columns: ManifestColumn[];
+  /** Accepted and rejected records; their sum is `input` of the accounting. */
+  rows: number;
+  rejected: number;
+  sheets: SheetInfo[] | null;
+  sheet: string | null;
+  /** Of the stored object's bytes; and of the decompressed bytes. */
+  sha256: string;
+  contentSha256: string;
+  bytes: number;
+  contentBytes: number;
+  /**
+   * What offsets refer to. `raw`: the object itself (UTF-8 text). Otherwise a canonical copy made from it:
+   * UTF-8 text in `canonicalDialect`, rebuilt from the object whenever a host does not have it.
+   */
+  canonical: 'raw' | 'copy';
+  /** Dialect of the canonical bytes (for `raw` the file's own). */
+  canonicalDialect: Dialect;
+  canonicalBytes: number;
+  segments: Segment[];
+  /** Up to 200 accepted records, cells as text, in the order of `columns`. */
+  sample: string[][];
+  warnings: FileWarning[];
+}
+
+export type FieldType = 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'phone';
+
+/** What intake has to know of a dataset's field to map a column to it and to check its cells. */
+export interface FieldSpec {
+  name: string;
+  type: FieldType;
+  required: boolean;
+  /** What an empty cell means: leave what is there, set it to null, or block the row. */
+  empty: 'keep' | 'clear' | 'block';
+  /** Header names in any language that mean this field without doubt; compared after normalisation. */
+  aliases: string[];
+  maxLength?: number;
+  /** Of a decimal: digits in all and after the point, as the target's column has them. */
+  precision?: number;
+  scale?: number;
+  min?: string;
+  max?: string;
+  /** A regular expression that the whole value must match. */
+  pattern?: string;
+  enum?: string[];
+}
+
+/** How one column's text is written; settled once per column, never per row. */
+export interface ColumnFormat {
+  decimal?: '.' | ',';
+  date?: 'YMD' | 'DMY' | 'MDY';
+}
+
+export interface MappedField {
+  field: string;
+  /** Index into manifest.columns; null where a constant fills the field or nothing does. */
+  column: number | null;
+  constant?: string;
+  format?: ColumnFormat;
+  /** From the text in the cell (trimmed) to the text to read instead. */
+  values?: Record<string, string>;
+  confidence: number;
+  reason: 'exact' | 'alias' | 'normalised' | 'similar' | 'content' | 'confirmed' | 'constant' | 'unmapped';
+}
+
+/** The proposal that the map phase makes, and what a profile pins once it is settled. */
+export interface Mapping {
+  fields: MappedField[];
+  /** Indexes into manifest.columns that go nowhere. */
+  unmappedColumns: number[];
+  /** Why a person has to look: required fields unmapped or below the threshold, formats that could be read in two ways. */
+  questions: { field: string; code: 'unmapped' | 'doubtful' | 'ambiguous_format'; message: string }[];
+}
+
+/** One field of the row to be staged: FieldSpec and MappedField brought together for the parser threads. */
+export interface FieldRule extends FieldSpec {
+  column: number | null;
+  constant?: string;
+  format?: ColumnFormat;
+  values?: Record<string, string>;
+  /** Part of the natural key: an empty cell blocks the row whatever `empty` says. */
+  key: boolean;
+}
+
+/** An issue of one record. Errors block the row, warnings do not. */
+export interface Issue {
+  line: number;
+  /** Header of the column, null where the issue is of the whole record. */
+  column: string | null;
+  field: string | null;
+  /** Stable; listed in docs/issue-codes.md. */
+  code: string;
+  severity: 'error' | 'warning';
+  value: string | null;
+  message: string;
+  suggestion?: string;
+}
+
+/** Work for one parser thread: everything it needs, nothing that is not plain data. */
+export interface SegmentJob {
+  /** Spool file that holds the canonical bytes. */
+  path: string;
+  segment: Segment;
+  dialect: Dialect;
+  /** Number of columns a record must have. */
+  columns: ManifestColumn[];
+  rules: FieldRule[];
+}
+
+/** What a segment came to; `accepted + rejected` must equal what inspection counted for it. */
+export interface SegmentResult {
+  accepted: number;
+  rejected: number;
+  /** Accepted by the reader, blocked by a rule. */
+  blocked: number;
+  /** Errors and warnings by code. */
+  issues: Record<string, number>;
+}
+
+/**
+ * Columns of a staged row in COPY order, before the fields of `SegmentJob.rules` in their order. A rejected or
+ * blocked record has its issues and its cells as text (`_raw`, a JSON array), and NULL in every field.
+ */
+export const STAGED_COLUMNS = ['_record', '_line', '_offset', '_bytes', '_blocked', '_issues', '_raw'] as const;
+
+/** Thrown for a file that cannot be read at all; the sentence is for a person. */
+export class FileError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = 'FileError';
+    this.code = code;
+  }
+}
