@@ -1,0 +1,264 @@
+-- A batch's transaction: one call of apply_batches, see docs/architecture.md, Exactly once. VOLATILE: every
+-- statement inside sees what was committed before it began.
+--
+-- The statements themselves are the plan's program (db/apply-program.ts), frozen with the plan. Their parameters:
+-- $1 first seq, $2 last seq, $3 records (null: those that the plan decided for), $4 wave, $5 batch.
+
+create function waybill.is_row_fault(p_sqlstate text) returns boolean language sql immutable
+  -- Connection, transaction state, rollback, privileges and schema, resources, locks, operator, system, internal,
+  -- feature not supported, and our own: never a row's fault.
+  return left(p_sqlstate, 2) not in ('08', '0A', '25', '40', '42', '53', '55', '57', '58', 'XX', 'WB');
+
+create function waybill.failure_sentence(p_sqlstate text, p_constraint text, p_column text, p_message text,
+  out code text, out message text) language plpgsql immutable as $$
+begin
+  code := case p_sqlstate
+    when '23502' then 'missing_value' when '23503' then 'reference_missing' when '23505' then 'not_unique'
+    when '23514' then 'check_failed' when '23P01' then 'not_unique' when 'P0001' then 'refused_by_trigger'
+    when '22001' then 'too_long' when '22003' then 'out_of_range' else 'refused_by_target' end;
+  message := case code
+    when 'missing_value' then format('The table needs a value in "%s".', p_column)
+    when 'reference_missing' then format('A record that this row refers to does not exist (%s).', p_constraint)
+    when 'not_unique' then format('Another record already has this value (%s).', p_constraint)
+    when 'check_failed' then format('The value breaks the table''s rule "%s".', p_constraint)
+    when 'refused_by_trigger' then format('The table''s own rule refused the row: %s', p_message)
+    when 'too_long' then 'A value is longer than the table allows.'
+    when 'out_of_range' then 'A number is larger than the table can hold.'
+    else format('The table refused the row (%s).', p_sqlstate) end;
+end $$;
+
+-- Runs a writing statement over a range of seq; where a row makes it fail, halves the range until that row stands
+-- alone. `back`: the records that came back from the write. `failures`: [{seq, code, message}].
+create function waybill.write_range(p_sql text, p_first bigint, p_last bigint, p_records bigint[], p_wave int,
+  p_batch int, out back bigint[], out failures jsonb) language plpgsql as $$
+declare
+  state text; constraint_name text; column_name text; message text;
+  half bigint;
+  one record;
+begin
+  begin
+    execute p_sql into back using p_first, p_last, p_records, p_wave, p_batch;
+    back := coalesce(back, '{}');
+    failures := '[]';
+    return;
+  exception when others then
+    get stacked diagnostics state = returned_sqlstate, constraint_name = constraint_name,
+      column_name = column_name, message = message_text;
+    if not waybill.is_row_fault(state) then
+      raise;
+    end if;
+  end;
+  if p_first = p_last then
+    select * into one from waybill.failure_sentence(state, constraint_name, column_name, message);
+    back := '{}';
+    failures := jsonb_build_array(jsonb_build_object('seq', p_first, 'code', one.code, 'message', one.message));
+    return;
+  end if;
+  half := p_first + (p_last - p_first) / 2;
+  select * into one from waybill.write_range(p_sql, p_first, half, p_records, p_wave, p_batch);
+  back := one.back;
+  failures := one.failures;
+  select * into one from waybill.write_range(p_sql, half + 1, p_last, p_records, p_wave, p_batch);
+  back := back || one.back;
+  failures := failures || one.failures;
+end $$;
+
+create function waybill.without(p_all bigint[], p_some bigint[]) returns bigint[] language sql immutable
+  return array(select unnest(p_all) except select unnest(p_some));
+
+-- Notes what happened to records where it is not what the plan decided.
+create function waybill.note_outcomes(p_import text, p_wave int, p_batch int, p_records bigint[], p_decision text,
+  p_outcome text, p_code text, p_message text) returns int language plpgsql as $$
+begin
+  insert into waybill.outcomes (import_id, record, wave, batch, decision, outcome, code, message)
+  select p_import, r, p_wave, p_batch, p_decision, p_outcome, p_code, p_message from unnest(p_records) r;
+  return cardinality(p_records);
+end $$;
+
+create function waybill.note_failures(p_import text, p_wave int, p_batch int, p_program jsonb, p_failures jsonb,
+  p_decision text) returns bigint[] language plpgsql as $$
+declare
+  records bigint[] := '{}';
+  f jsonb;
+  record_number bigint;
+begin
+  for f in select * from jsonb_array_elements(p_failures) loop
+    execute p_program ->> 'record_of' into record_number using (f ->> 'seq')::bigint;
+    insert into waybill.outcomes (import_id, record, wave, batch, decision, outcome, code, message)
+    values (p_import, record_number, p_wave, p_batch, p_decision, 'failed', f ->> 'code', f ->> 'message');
+    records := records || record_number;
+  end loop;
+  return records;
+end $$;
+
+create function waybill.apply_batch(p_epoch int, p_mode text, p_program jsonb, b waybill.batches)
+returns waybill.receipts language plpgsql as $$
+declare
+  r waybill.receipts;
+  found_rows record;
+  w record;
+  c record;
+  n bigint;
+  -- Records that a statement should have brought back and did not, and those that a row's own fault explains.
+  lost bigint[];
+  broken bigint[];
+  more bigint[];
+  one_by_one boolean := p_program ->> 'insert_fast' is null;
+  reviewed boolean := (p_program ->> 'reviewed')::boolean;
+  refused constant text := 'The table did not take the row and gave no reason (a rule or trigger of the table).';
+begin
+  r.import_id := b.import_id; r.wave := b.wave; r.batch := b.batch; r.epoch := p_epoch;
+  r.created := 0; r.updated := 0; r.unchanged := 0; r.stale := 0; r.failed := 0;
+  r.backend_pid := pg_backend_pid();
+
+  execute p_program ->> 'check' into found_rows using b.first_seq, b.last_seq;
+  if found_rows.rows <> b.rows or found_rows.digest <> b.digest then
+    raise exception 'plan_lost: batch %.% of % has % rows with digest %, approved were % with %', b.wave, b.batch,
+      b.import_id, found_rows.rows, found_rows.digest, b.rows, b.digest using errcode = 'WB002';
+  end if;
+  r.unchanged := found_rows.unchanged;
+
+  if found_rows.creates > 0 then
+    if not one_by_one then
+      begin
+        execute p_program ->> 'insert_fast' using b.first_seq, b.last_seq;
+        get diagnostics n = row_count;
+        if n = found_rows.creates then
+          r.created := n;
+        else
+          -- Something kept rows from going in: undo, and do it again with the rows named.
+          raise exception 'short' using errcode = 'P0WB1';
+        end if;
+      exception when others then
+        if not waybill.is_row_fault(sqlstate) then
+          raise;
+        end if;
+        one_by_one := true;
+      end;
+    end if;
+    if one_by_one then
+      select * into w from waybill.write_range(p_program ->> 'insert', b.first_seq, b.last_seq, null, b.wave, b.batch);
+      r.created := cardinality(w.back);
+      broken := waybill.note_failures(b.import_id, b.wave, b.batch, p_program, w.failures, 'create');
+      r.failed := r.failed + cardinality(broken);
+      execute p_program ->> 'planned' into lost using b.first_seq, b.last_seq, 'create';
+      lost := waybill.without(lost, w.back || broken);
+      if cardinality(lost) > 0 then
+        execute p_program ->> 'classify' into c using b.first_seq, b.last_seq, lost;
+        r.failed := r.failed + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.absent, 'create', 'failed',
+          'refused_by_target', refused);
+        if p_mode = 'insert' then
+          r.failed := r.failed + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.equal || c.different, 'create',
+            'failed', 'key_exists', 'A record with this key was added meanwhile, and this import only adds new records.');
+        else
+          r.unchanged := r.unchanged + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.equal, 'create',
+            'unchanged', null, null);
+          if reviewed then
+            r.stale := r.stale + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.different, 'create', 'stale',
+              'stale', 'A record with this key was added after the plan was approved.');
+          elsif cardinality(c.different) > 0 then
+            select * into w from waybill.write_range(p_program ->> 'update', b.first_seq, b.last_seq, c.different,
+              b.wave, b.batch);
+            r.updated := r.updated + waybill.note_outcomes(b.import_id, b.wave, b.batch, w.back, 'create', 'updated',
+              null, null);
+            broken := waybill.note_failures(b.import_id, b.wave, b.batch, p_program, w.failures, 'create');
+            r.failed := r.failed + cardinality(broken) + waybill.note_outcomes(b.import_id, b.wave, b.batch,
+              waybill.without(c.different, w.back || broken), 'create', 'failed', 'refused_by_target', refused);
+          end if;
+        end if;
+      end if;
+    end if;
+  end if;
+
+  if found_rows.updates > 0 then
+    select * into w from waybill.write_range(p_program ->> 'update', b.first_seq, b.last_seq, null, b.wave, b.batch);
+    r.updated := r.updated + cardinality(w.back);
+    broken := waybill.note_failures(b.import_id, b.wave, b.batch, p_program, w.failures, 'update');
+    r.failed := r.failed + cardinality(broken);
+    if cardinality(w.back) + cardinality(broken) < found_rows.updates then
+      execute p_program ->> 'planned' into lost using b.first_seq, b.last_seq, 'update';
+      lost := waybill.without(lost, w.back || broken);
+      execute p_program ->> 'classify' into c using b.first_seq, b.last_seq, lost;
+      r.unchanged := r.unchanged + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.equal, 'update', 'unchanged',
+        null, null);
+      if reviewed then
+        r.stale := r.stale
+          + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.different, 'update', 'stale', 'stale',
+              'The record was changed after the plan was approved.')
+          + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.absent, 'update', 'stale', 'stale',
+              'The record was removed after the plan was approved.');
+      else
+        r.failed := r.failed + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.different, 'update', 'failed',
+          'refused_by_target', refused);
+        if p_mode = 'update' then
+          r.failed := r.failed + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.absent, 'update', 'failed',
+            'no_such_record', 'The record was removed meanwhile, and this import only updates.');
+        elsif cardinality(c.absent) > 0 then
+          select * into w from waybill.write_range(p_program ->> 'insert', b.first_seq, b.last_seq, c.absent, b.wave,
+            b.batch);
+          r.created := r.created + waybill.note_outcomes(b.import_id, b.wave, b.batch, w.back, 'update', 'created',
+            null, null);
+          broken := waybill.note_failures(b.import_id, b.wave, b.batch, p_program, w.failures, 'update');
+          more := waybill.without(c.absent, w.back || broken);
+          r.failed := r.failed + cardinality(broken) + waybill.note_outcomes(b.import_id, b.wave, b.batch, more,
+            'update', 'failed', 'refused_by_target', refused);
+        end if;
+      end if;
+    end if;
+  end if;
+
+  r.committed_at := clock_timestamp();
+  insert into waybill.receipts values (r.*);
+  return r;
+end $$;
+
+create function waybill.apply_batches(p_import text, p_epoch int, p_wave int, p_first int, p_last int)
+returns setof waybill.receipts language plpgsql volatile
+-- A batch is some thousand rows in seq order against a target of any size: always index look-ups. With the choice
+-- left to it the planner scanned a large target once for every batch.
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off
+as $$
+declare
+  i waybill.imports;
+  b waybill.batches;
+  program jsonb;
+begin
+  select * into i from waybill.imports where import_id = p_import;
+  if not found then
+    raise exception 'no import %', p_import using errcode = 'WB404';
+  end if;
+  perform pg_advisory_xact_lock_shared(i.lock_key);
+  -- A second attempt at the same batches waits here until the first has committed or died.
+  perform 1 from waybill.batches x where x.import_id = p_import and x.wave = p_wave
+    and x.batch between p_first and p_last order by x.batch for update;
+
+  -- The receipt first, whatever the status: what is done is done.
+  return query select * from waybill.receipts x where x.import_id = p_import and x.wave = p_wave
+    and x.batch between p_first and p_last;
+  if not exists (select from waybill.batches x where x.import_id = p_import and x.wave = p_wave
+      and x.batch between p_first and p_last and not exists (select from waybill.receipts y
+        where y.import_id = x.import_id and y.wave = x.wave and y.batch = x.batch)) then
+    return;
+  end if;
+
+  select * into i from waybill.imports where import_id = p_import;
+  if i.status <> 'running' or i.epoch <> p_epoch
+     or not exists (select from waybill.turns t where t.turn = i.turn and t.holder = p_import) then
+    raise exception 'fenced: % is % in epoch %, the batch came with epoch %', p_import, i.status, i.epoch, p_epoch
+      using errcode = 'WB001';
+  end if;
+
+  select p.program into program from waybill.waves v
+    join waybill.plans p on p.import_id = v.import_id and p.version = v.plan_version
+    where v.import_id = p_import and v.wave = p_wave;
+  set constraints all immediate;
+  for b in select x.* from waybill.batches x where x.import_id = p_import and x.wave = p_wave
+      and x.batch between p_first and p_last order by x.batch loop
+    continue when exists (select from waybill.receipts y
+      where y.import_id = b.import_id and y.wave = b.wave and y.batch = b.batch);
+    if b.superseded_at is not null then
+      raise exception 'fenced: batch %.% was superseded', b.wave, b.batch using errcode = 'WB001';
+    end if;
+    return next waybill.apply_batch(p_epoch, i.mode, program, b);
+  end loop;
+end $$;
