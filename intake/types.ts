@@ -21,6 +21,8 @@ export interface ManifestColumn {
   /** As it stands in the file; '' where the file has no header. */
   original: string;
   type: ColumnType;
+  /** How its numbers or dates are written, where the cells allow one reading only. */
+  format?: ColumnFormat;
 }
 
 /** A record-aligned range of the canonical bytes: the unit of parallel staging. */
@@ -55,6 +57,8 @@ export interface Dialect {
   quote: string;
   /** The quote itself where quotes are doubled, a backslash where they are escaped, '' for none. */
   escape: string;
+  /** Of a canonical copy made from a sheet: a record is one row, whatever line breaks its cells hold; lines count rows. */
+  rows?: true;
 }
 
 /** What inspection found; stored as manifest.json beside the object. Sizes in bytes. */
@@ -192,7 +196,15 @@ export interface SegmentResult {
  * Columns of a staged row in COPY order, before the fields of `SegmentJob.rules` in their order. A rejected or
  * blocked record has its issues and its cells as text (`_raw`, a JSON array), and NULL in every field.
  */
-export const STAGED_COLUMNS = ['_record', '_line', '_offset', '_bytes', '_blocked', '_issues', '_raw'] as const;
+export const STAGED_COLUMNS = [
+  '_record',
+  '_line',
+  '_offset',
+  '_bytes',
+  '_blocked',
+  '_issues',
+  '_raw',
+] as const;
 
 /** Thrown for a file that cannot be read at all; the sentence is for a person. */
 export class FileError extends Error {

@@ -1,0 +1,91 @@
+import type { ColumnFormat } from './types.ts';
+
+export type DateOrder = NonNullable<ColumnFormat['date']>;
+
+const NUMERIC = /^(\d{1,4})([-/. ])(\d{1,2})\2(\d{1,4})$/u;
+const JAPANESE = /^(\d{4})年(\d{1,2})月(\d{1,2})日$/u;
+const COMPACT = /^(\d{4})(\d{2})(\d{2})$/u;
+const NAMED = /^(?:(\d{1,2})[- ]([A-Za-z]{3,9})\.?[- ](\d{4})|([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4}))$/u;
+const MONTHS: Record<string, number> = {
+  jan: 1,
+  feb: 2,
+  mar: 3,
+  apr: 4,
+  may: 5,
+  mei: 5,
+  mai: 5,
+  jun: 6,
+  jul: 7,
+  aug: 8,
+  agu: 8,
+  ags: 8,
+  sep: 9,
+  oct: 10,
+  okt: 10,
+  nov: 11,
+  dec: 12,
+  des: 12,
+  dez: 12,
+};
+const TIME = /^(\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,9})?)?\s*(Z|[+-]\d{2}:?\d{2})?$/u;
+
+/** Orders of day, month and year in which a text is a real date; empty if it is none. */
+export function dateOrders(text: string): DateOrder[] {
+  return (['YMD', 'DMY', 'MDY'] as const).filter((order) => parseDate(text, order) !== null);
+}
+
+/**
+ * `YYYY-MM-DD`, or null where the text is no real date. Year-first, Japanese and named-month dates can be read in one
+ * way only; for the rest the order is needed, settled once for the column.
+ */
+export function parseDate(text: string, order: DateOrder = 'YMD'): string | null {
+  const plain = text.normalize('NFKC').trim();
+  const japanese = JAPANESE.exec(plain) ?? (order === 'YMD' ? COMPACT.exec(plain) : null);
+  if (japanese) return iso(Number(japanese[1]), Number(japanese[2]), Number(japanese[3]));
+  const named = NAMED.exec(plain);
+  if (named) {
+    const month = MONTHS[(named[2] ?? named[4])!.slice(0, 3).toLowerCase()];
+    return month ? iso(Number(named[3] ?? named[6]), month, Number(named[1] ?? named[5])) : null;
+  }
+  const numeric = NUMERIC.exec(plain);
+  if (!numeric) return null;
+  const [, first, , second, third] = numeric as unknown as [string, string, string, string, string];
+  if (first.length === 4) return third.length > 2 ? null : iso(Number(first), Number(second), Number(third));
+  if (order === 'YMD' || first.length > 2 || third.length === 3 || third.length === 1) return null;
+  const year = third.length === 4 ? Number(third) : Number(third) + (Number(third) < 70 ? 2000 : 1900);
+  return order === 'DMY'
+    ? iso(year, Number(second), Number(first))
+    : iso(year, Number(first), Number(second));
+}
+
+/** ISO 8601 date and time with the offset it came with, or null. A date alone is its midnight. */
+export function parseTimestamp(text: string, order: DateOrder = 'YMD'): string | null {
+  const plain = text.normalize('NFKC').trim();
+  const split = /^(.*?\d日?)(?:T|\s+)(\d{1,2}:.*)$/u.exec(plain);
+  const date = parseDate(split ? split[1]! : plain, order);
+  if (!date || !split) return date && `${date}T00:00:00`;
+  const time = TIME.exec(split[2]!);
+  if (!time) return null;
+  const [hours, minutes, seconds] = [Number(time[1]), Number(time[2]), Number(time[3] ?? 0)];
+  if (hours > 23 || minutes > 59 || seconds > 59) return null;
+  const zone =
+    time[5] && time[5] !== 'Z' && !time[5].includes(':')
+      ? `${time[5].slice(0, 3)}:${time[5].slice(3)}`
+      : time[5];
+  if (zone && zone !== 'Z' && (Number(zone.slice(1, 3)) > 15 || Number(zone.slice(4)) > 59)) return null;
+  return `${date}T${two(hours)}:${two(minutes)}:${two(seconds)}${time[4] ?? ''}${zone ?? ''}`;
+}
+
+function iso(year: number, month: number, day: number): string | null {
+  if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) return null;
+  return `${String(year).padStart(4, '0')}-${two(month)}-${two(day)}`;
+}
+
+export function daysIn(year: number, month: number): number {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, '0');
+}

@@ -1,0 +1,276 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, rename, type FileHandle } from 'node:fs/promises';
+import { emptyFile, gunzip, identify, nameWarning, type Container } from './container.ts';
+import { canonicalLabel, detectEncoding, encodingOfHead, transcode, type EncodingFound } from './encoding.ts';
+import { MAX_RECORD_BYTES } from './scan.ts';
+import { TextAnalysis } from './text-analysis.ts';
+import { FileError, type FileOptions, type FileWarning, type Manifest } from './types.ts';
+
+export interface InspectLimits {
+  maxRecordBytes?: number;
+  segmentBytes?: number;
+  /** Of a compressed file: what may come out of it, and how many times its size. */
+  maxUnpackedBytes?: number;
+  maxRatio?: number;
+}
+
+/** Where a file's bytes are kept on this host. */
+export interface Spool {
+  rawPath: string;
+  canonicalPath: string;
+  /** The raw path is the file that is being read: it is not written again. */
+  rawIsSource?: boolean;
+}
+
+export interface InspectInput {
+  source: AsyncIterable<Buffer>;
+  spool: Spool;
+  fileName: string;
+  options: FileOptions;
+  limits?: InspectLimits;
+  signal?: AbortSignal;
+  onProgress?(progress: { bytesRead: number; records: number }): void;
+}
+
+const LIMITS: Required<InspectLimits> = {
+  maxRecordBytes: MAX_RECORD_BYTES,
+  segmentBytes: 4 * 1024 * 1024,
+  maxUnpackedBytes: 16 * 1024 ** 3,
+  maxRatio: 200,
+};
+const PEEK_BYTES = 4096;
+const PROGRESS_BYTES = 1024 * 1024;
+export const READ_BYTES = 256 * 1024;
+
+/**
+ * One streaming read of a file: hashes, unpacks, spools and counts as the bytes pass. A text that proves not to be
+ * UTF-8 is read once more, from the spool.
+ */
+export async function inspectFile(input: InspectInput): Promise<Manifest> {
+  const limits = { ...LIMITS, ...input.limits };
+  const { options, spool } = input;
+  const asked = options.encoding === undefined ? null : canonicalLabel(options.encoding);
+  const hopeful = asked === null || asked === 'utf-8' ? new TextAnalysis(options, limits) : null;
+  const received = await receive(input, limits, hopeful);
+  input.signal?.throwIfAborted();
+  const head = await headOf(received.contentPath);
+  if (received.container === 'zip') {
+    throw new FileError('not_supported', 'Excel workbooks cannot be read yet.');
+  }
+
+  const certain = encodingOfHead(head);
+  let found: EncodingFound | null = asked
+    ? { encoding: asked, bom: certain?.encoding === asked && certain.bom, confidence: 1 }
+    : certain;
+  let analysis = hopeful;
+  let result = analysis && (found === null || found.encoding === 'utf-8') ? analysis.end() : null;
+  if (result && analysis?.notUtf8 && !found) {
+    found = await detectEncoding(received.contentPath);
+    if (found.encoding !== 'utf-8') result = null;
+    else if (analysis.records === 0 || received.gaveUp) result = null;
+  }
+  found ??= { encoding: 'utf-8', bom: false, confidence: 1 };
+
+  let canonical: Manifest['canonical'] = received.compression ? 'copy' : 'raw';
+  if (!result || !analysis) {
+    let content = received.contentPath;
+    const utf8 = found.encoding === 'utf-8';
+    if (!utf8 && content === spool.canonicalPath) {
+      content = spool.rawPath;
+      await rename(spool.canonicalPath, content);
+    }
+    analysis = new TextAnalysis({ ...options, encoding: found.encoding }, limits);
+    const bytes = createReadStream(content, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>;
+    if (utf8) for await (const chunk of bytes) analysis.write(chunk);
+    else {
+      canonical = 'copy';
+      const copy = await SpoolFile.create(spool.canonicalPath);
+      try {
+        for await (const chunk of transcode(bytes, found.encoding)) {
+          input.signal?.throwIfAborted();
+          await copy.write(chunk);
+          analysis.write(chunk);
+        }
+      } finally {
+        await copy.close();
+      }
+      received.canonicalBytes = copy.bytes;
+    }
+    result = analysis.end();
+  }
+
+  const warnings = [
+    nameWarning(input.fileName, received.container, 'csv'),
+    encodingWarning(found),
+    ...analysis.warnings,
+  ];
+  const { canonicalDialect, ...rest } = result;
+  return {
+    version: 1,
+    fileName: input.fileName,
+    type: 'csv',
+    compression: received.compression,
+    encoding: found.encoding,
+    bom: found.bom,
+    dialect: canonicalDialect,
+    ...rest,
+    sheets: null,
+    sheet: null,
+    sha256: received.sha256,
+    contentSha256: received.contentSha256,
+    bytes: received.bytes,
+    contentBytes: received.contentBytes,
+    canonical,
+    canonicalDialect,
+    canonicalBytes: received.canonicalBytes,
+    warnings: warnings.filter((warning) => warning !== null),
+  };
+}
+
+interface Received {
+  container: Container;
+  compression: 'gzip' | null;
+  contentPath: string;
+  sha256: string;
+  contentSha256: string;
+  bytes: number;
+  contentBytes: number;
+  canonicalBytes: number;
+  gaveUp: boolean;
+}
+
+async function receive(
+  input: InspectInput,
+  limits: Required<InspectLimits>,
+  analysis: TextAnalysis | null,
+): Promise<Received> {
+  const { spool, signal, onProgress } = input;
+  const stored = createHash('sha256');
+  let bytes = 0;
+  let reported = 0;
+  const raw = async function* () {
+    for await (const chunk of input.source) {
+      signal?.throwIfAborted();
+      stored.update(chunk);
+      bytes += chunk.length;
+      if (onProgress && bytes - reported >= PROGRESS_BYTES) {
+        reported = bytes;
+        onProgress({ bytesRead: bytes, records: analysis?.records ?? 0 });
+      }
+      yield chunk;
+    }
+  };
+  const { head, all } = await peek(raw(), PEEK_BYTES);
+  const container = identify(head);
+  const packed = container === 'gzip';
+  const content = packed ? gunzip(all, limits) : all;
+  const unpacked = packed ? createHash('sha256') : null;
+  const contentPath = packed ? spool.canonicalPath : spool.rawPath;
+  const file = packed || !spool.rawIsSource ? await SpoolFile.create(contentPath) : null;
+  let contentBytes = 0;
+  try {
+    let inner = packed;
+    for await (const chunk of content) {
+      if (inner) {
+        inner = false;
+        if (identify(chunk) !== 'text')
+          throw new FileError(
+            'nested_archive',
+            'The gzip file holds another compressed file. Unpack it once and import what is in it.',
+          );
+      }
+      contentBytes += chunk.length;
+      const written = file?.write(chunk);
+      unpacked?.update(chunk);
+      if (container !== 'zip') analysis?.write(chunk);
+      await written;
+    }
+  } catch (error) {
+    if (error instanceof FileError && error.code === 'truncated_gzip' && analysis) {
+      throw new FileError(
+        error.code,
+        `The gzip file ends in the middle, after row ${analysis.records}. Upload it again, completely.`,
+      );
+    }
+    throw error;
+  } finally {
+    await file?.close();
+  }
+  if (contentBytes === 0) throw emptyFile();
+  onProgress?.({ bytesRead: bytes, records: analysis?.records ?? 0 });
+  const sha256 = stored.digest('hex');
+  return {
+    container,
+    compression: packed ? 'gzip' : null,
+    contentPath,
+    sha256,
+    contentSha256: unpacked?.digest('hex') ?? sha256,
+    bytes,
+    contentBytes,
+    canonicalBytes: contentBytes,
+    gaveUp: analysis?.notUtf8 ?? false,
+  };
+}
+
+/** The first bytes of a stream, and the whole of it all the same. */
+export async function peek(
+  source: AsyncGenerator<Buffer>,
+  least: number,
+): Promise<{ head: Buffer; all: AsyncGenerator<Buffer> }> {
+  const first: Buffer[] = [];
+  let length = 0;
+  while (length < least) {
+    const next = await source.next();
+    if (next.done) break;
+    first.push(next.value);
+    length += next.value.length;
+  }
+  const all = async function* () {
+    yield* first;
+    yield* source;
+  };
+  return { head: Buffer.concat(first), all: all() };
+}
+
+/** A file written front to back. */
+export class SpoolFile {
+  bytes = 0;
+  private readonly file: FileHandle;
+
+  private constructor(file: FileHandle) {
+    this.file = file;
+  }
+
+  static async create(path: string): Promise<SpoolFile> {
+    return new SpoolFile(await open(path, 'w'));
+  }
+
+  async write(chunk: Buffer): Promise<void> {
+    this.bytes += chunk.length;
+    for (let at = 0; at < chunk.length;) at += (await this.file.write(chunk, at)).bytesWritten;
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+}
+
+async function headOf(path: string): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const head = Buffer.alloc(64 * 1024);
+    const { bytesRead } = await file.read(head, 0, head.length, 0);
+    return head.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+function encodingWarning(found: EncodingFound): FileWarning | null {
+  if (found.confidence >= 1) return null;
+  return {
+    code: 'encoding_guessed',
+    message: `The text was read as ${found.encoding} (${Math.round(found.confidence * 100)}% sure). If letters look wrong, name the encoding.`,
+  };
+}

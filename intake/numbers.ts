@@ -1,0 +1,90 @@
+/** Numbers as people write them, made exact decimal text. Nothing here ever passes through a float. */
+
+const CURRENCY =
+  /^(?:[$€£¥₩₹฿]|US\$|Rp\.?|IDR|USD|EUR|JPY|GBP|円)\s*|\s*(?:[$€£¥₩₹฿]|IDR|USD|EUR|JPY|GBP|円|元)$/giu;
+const SPACES = /[\s\u00A0\u202F']/gu;
+
+/**
+ * Plain decimal text (`-1234.50`), or null where the text is no number or could be read in two ways. Without a
+ * decimal mark that is known, marks are read only where just one reading is possible.
+ */
+export function normaliseNumber(text: string, decimal?: '.' | ','): string | null {
+  let plain = text.normalize('NFKC').trim().replace('\u2212', '-');
+  let negative = false;
+  if (/^\(.*\)$/u.test(plain)) {
+    negative = true;
+    plain = plain.slice(1, -1).trim();
+  }
+  plain = plain.replace(CURRENCY, '').trim();
+  const sign = /^([+-])\s*(.*)$/u.exec(plain) ?? /^(.*?)\s*([+-])$/u.exec(plain);
+  if (sign) {
+    const leading = sign[1] === '+' || sign[1] === '-';
+    if (negative) return null;
+    negative = (leading ? sign[1] : sign[2]) === '-';
+    plain = (leading ? sign[2]! : sign[1]!).replace(CURRENCY, '').trim();
+  }
+  if (!/^[\d.,\s\u00A0\u202F']*$/u.test(plain) || !/\d/u.test(plain)) return null;
+  const mark = decimal ?? decimalMark(plain);
+  if (!mark) return null;
+  const [whole = '', fraction, ...more] = plain.split(mark);
+  if (more.length > 0 || (fraction !== undefined && /\D/u.test(fraction))) return null;
+  const grouping = mark === '.' ? ',' : '.';
+  const compact = whole.replace(SPACES, (found) => (found === "'" ? "'" : ' '));
+  const groups = compact.split(/[ ',.]/u);
+  if (groups.length > 1) {
+    const wellFormed =
+      new Set(compact.replace(/\d/gu, '')).size === 1 &&
+      groups.every((group, index) => (index === 0 ? /^\d{1,3}$/u : /^\d{3}$|^\d{2}$/u).test(group)) &&
+      /^\d{3}$/u.test(groups.at(-1)!);
+    if (!wellFormed || (compact.includes(mark) && mark !== grouping)) return null;
+  }
+  const digits = groups.join('').replace(/^0+(?=\d)/u, '') || '0';
+  const value = fraction ? `${digits}.${fraction}` : digits;
+  return negative && /[1-9]/u.test(value) ? `-${value}` : value;
+}
+
+/** The decimal mark of one text where the text itself settles it. */
+export function decimalMark(text: string): '.' | ',' | null {
+  const dot = text.lastIndexOf('.');
+  const comma = text.lastIndexOf(',');
+  if (dot >= 0 && comma >= 0) return dot > comma ? '.' : ',';
+  if (comma < 0) return (text.match(/\./gu) ?? []).length > 1 ? ',' : '.';
+  if ((text.match(/,/gu) ?? []).length > 1) return '.';
+  // `1,234` may be a thousand or one and a bit; `1,5` and `0,500` can only be the latter.
+  return /^\d{1,3},\d{3}$/u.test(text) && !text.startsWith('0,') ? null : ',';
+}
+
+/** Compares plain decimal texts: negative, zero or positive. */
+export function compareDecimals(left: string, right: string): number {
+  const leftNegative = left.startsWith('-');
+  if (leftNegative !== right.startsWith('-')) return leftNegative ? -1 : 1;
+  const [leftWhole, leftFraction] = parts(left);
+  const [rightWhole, rightFraction] = parts(right);
+  const width = Math.max(leftFraction.length, rightFraction.length);
+  const order =
+    leftWhole.length - rightWhole.length ||
+    compareText(leftWhole, rightWhole) ||
+    compareText(leftFraction.padEnd(width, '0'), rightFraction.padEnd(width, '0'));
+  return leftNegative ? -order : order;
+}
+
+function parts(text: string): [string, string] {
+  const [whole = '', fraction = ''] = text.replace(/^[+-]/u, '').split('.');
+  return [whole.replace(/^0+(?=\d)/u, ''), fraction];
+}
+
+function compareText(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** Does plain decimal text fit `numeric(precision, scale)` without rounding? */
+export function decimalFits(
+  text: string,
+  precision?: number,
+  scale?: number,
+): 'ok' | 'too_large' | 'too_precise' {
+  if (precision === undefined) return 'ok';
+  const [whole, fraction] = parts(text);
+  if (fraction.replace(/0+$/u, '').length > (scale ?? 0)) return 'too_precise';
+  return whole.replace(/^0$/u, '').length > precision - (scale ?? 0) ? 'too_large' : 'ok';
+}

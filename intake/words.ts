@@ -1,0 +1,72 @@
+/** Words that mean yes and no in the languages headers and cells come in (English, Japanese, Indonesian, German). */
+const YES = [
+  'true',
+  't',
+  'yes',
+  'y',
+  '1',
+  'on',
+  'active',
+  'enabled',
+  'はい',
+  '真',
+  '有効',
+  '有',
+  '○',
+  '〇',
+  'ya',
+  'benar',
+  'aktif',
+  'ja',
+  'wahr',
+  'aktiv',
+];
+const NO = [
+  'false',
+  'f',
+  'no',
+  'n',
+  '0',
+  'off',
+  'inactive',
+  'disabled',
+  'いいえ',
+  '偽',
+  '無効',
+  '無',
+  '×',
+  '✕',
+  'tidak',
+  'salah',
+  'nonaktif',
+  'non-aktif',
+  'tidak aktif',
+  'nein',
+  'falsch',
+  'inaktiv',
+];
+
+const BOOLEANS = new Map<string, boolean>([
+  ...YES.map((word) => [word, true] as const),
+  ...NO.map((word) => [word, false] as const),
+]);
+
+export function parseBoolean(text: string): boolean | null {
+  return BOOLEANS.get(text.normalize('NFKC').trim().toLowerCase()) ?? null;
+}
+
+const EMAIL = /^[^\s@<>()[\]",;:\\]+@[^\s@.<>()[\]",;:\\]+(?:\.[^\s@.<>()[\]",;:\\]+)+$/u;
+
+export function isEmail(text: string): boolean {
+  if (text.length > 254 || !EMAIL.test(text)) return false;
+  const local = text.slice(0, text.indexOf('@'));
+  return local.length <= 64 && !local.startsWith('.') && !local.endsWith('.') && !local.includes('..');
+}
+
+/** Digits with the marks people put between them; at least six and at most fifteen digits. */
+export function isPhone(text: string): boolean {
+  const plain = text.normalize('NFKC');
+  if (!/^\+?[\d\s().\-/‐–−]+(?:\s*(?:ext\.?|x|内線)\s*\d{1,6})?$/iu.test(plain)) return false;
+  const digits = plain.replace(/(?:ext\.?|x|内線).*$/iu, '').replace(/\D/gu, '').length;
+  return digits >= 6 && digits <= 15;
+}
