@@ -55,9 +55,7 @@ export async function choosePorts<Name extends string>(
       if (!(name in chosen)) take(name, await anyFree(port));
     }
   } finally {
-    await Promise.all(
-      new Set(held).values().map((server) => new Promise((resolve) => server.close(resolve))),
-    );
+    await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))));
   }
   return chosen;
 }

@@ -61,20 +61,33 @@ async function retrying<T>(ports: Ports, start: (ports: Ports) => Promise<T>): P
   }
 }
 
+const SERVICES = ['postgres', 'temporal', 's3'] as const;
+
+function filesOf(dataDir: string, name: ServiceName): { logFile: string; pidFile: string } {
+  return { logFile: join(dataDir, 'logs', `${name}.log`), pidFile: join(dataDir, 'run', `${name}.pid`) };
+}
+
+/** Stops the services that a killed supervisor left running on this folder; returns their names. */
+export async function stopLeftServices(dataDir: string): Promise<ServiceName[]> {
+  const left = await Promise.all(
+    SERVICES.map(async (name) => {
+      const stopSignal = name === 'postgres' ? ('SIGINT' as const) : ('SIGTERM' as const);
+      return (await stopLeftover(filesOf(dataDir, name).pidFile, { stopSignal, graceMs: 15_000 }))
+        ? name
+        : null;
+    }),
+  );
+  return left.filter((name) => name !== null);
+}
+
 /** Starts PostgreSQL, Temporal and the object store on a data folder, or takes those that `env` names. */
 export async function startServices(options: ServicesOptions): Promise<Services> {
   const { dataDir, env = {}, log } = options;
-  const logs = join(dataDir, 'logs');
-  const run = join(dataDir, 'run');
   mkdirSync(dataDir, { recursive: true, mode: 0o711 });
-  for (const folder of [logs, run]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  for (const folder of ['logs', 'run']) mkdirSync(join(dataDir, folder), { recursive: true, mode: 0o700 });
   const secrets = readSecrets(dataDir);
   const portsFile = join(dataDir, 'ports.json');
   const running: Partial<Record<ServiceName, Supervised>> = {};
-  const files = (name: ServiceName): { logFile: string; pidFile: string } => ({
-    logFile: join(logs, `${name}.log`),
-    pidFile: join(run, `${name}.pid`),
-  });
   // The database last: whoever is still busy can finish what it has open.
   const stop = async (): Promise<void> => {
     await Promise.all([running.temporal?.stop(), running.s3?.stop()]);
@@ -87,24 +100,21 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   const s3Endpoint = env['S3_ENDPOINT'];
   const bucket = env['S3_BUCKET'] || 'waybill';
 
-  const leftovers = await Promise.all(
-    (['postgres', 'temporal', 's3'] as const).map(async (name) => {
-      const stopping = name === 'postgres' ? ('SIGINT' as const) : ('SIGTERM' as const);
-      return (await stopLeftover(files(name).pidFile, { stopSignal: stopping, graceMs: 15_000 }))
-        ? name
-        : null;
-    }),
-  );
-  const left = leftovers.filter((name) => name !== null);
-  if (left.length > 0) log(`Stopped what an earlier start left running: ${left.join(', ')}.`);
-
+  const left = await stopLeftServices(dataDir);
+  if (left.length > 0) log(`Stopped what a killed start left running: ${left.join(', ')}.`);
   const ports = await choosePorts(preferredPorts(portsFile, options.usualPorts ?? true), STORE_PORT_PAIRS);
   const started = await Promise.allSettled([
     databaseUrl
       ? { url: databaseUrl }
       : retrying(ports, async ({ postgres: port }) => {
           const password = secrets.databasePassword;
-          const { server, url } = await startPostgres({ dataDir, port, password, log, ...files('postgres') });
+          const { server, url } = await startPostgres({
+            dataDir,
+            port,
+            password,
+            log,
+            ...filesOf(dataDir, 'postgres'),
+          });
           running.postgres = server;
           log(`PostgreSQL is ready on 127.0.0.1:${port}.`);
           return { url };
@@ -114,7 +124,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       : retrying(ports, async ({ temporal: port, temporalUi: uiPort }) => {
           const program = await findBinary('temporal', log);
           const namespace = temporalNamespace;
-          const start = { program, dataDir, port, uiPort, namespace, log, ...files('temporal') };
+          const start = { program, dataDir, port, uiPort, namespace, log, ...filesOf(dataDir, 'temporal') };
           running.temporal = await startTemporal(start);
           log(`Temporal is ready on 127.0.0.1:${port}.`);
           return { address: `127.0.0.1:${port}`, ui: `http://127.0.0.1:${uiPort}` };
@@ -130,7 +140,16 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       : retrying(ports, async (all) => {
           const program = await findBinary('weed', log);
           const { s3AccessKey: accessKey, s3SecretKey: secretKey } = secrets;
-          const start = { program, dataDir, ports: all, bucket, accessKey, secretKey, log, ...files('s3') };
+          const start = {
+            program,
+            dataDir,
+            ports: all,
+            bucket,
+            accessKey,
+            secretKey,
+            log,
+            ...filesOf(dataDir, 's3'),
+          };
           const { server, settings } = await startObjectStore(start);
           running.s3 = server;
           log(`SeaweedFS is ready on ${settings.endpoint}.`);

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
-import { ensureRoles } from '../db/migrate.ts';
 
 export interface TestDatabase {
   name: string;
@@ -24,18 +23,19 @@ async function administer(statement: string): Promise<void> {
 
 /** A migrated database of one's own, a copy of the run's template. One per test file, dropped in afterAll. */
 export async function createTestDatabase(): Promise<TestDatabase> {
-  const { adminUrl, template } = inject('services');
+  const { adminUrl, template, apiUrl, workerUrl } = inject('services');
   const name = `test_${randomBytes(6).toString('hex')}`;
   await administer(`create database ${name} template ${template}`);
-  const url = new URL(adminUrl);
-  url.pathname = `/${name}`;
-  const ownerUrl = url.href;
-  const { apiUrl, workerUrl } = await ensureRoles(ownerUrl);
+  const named = (address: string): string => {
+    const url = new URL(address);
+    url.pathname = `/${name}`;
+    return url.href;
+  };
   return {
     name,
-    ownerUrl,
-    apiUrl,
-    workerUrl,
+    ownerUrl: named(adminUrl),
+    apiUrl: named(apiUrl),
+    workerUrl: named(workerUrl),
     drop: () => administer(`drop database if exists ${name} with (force)`),
   };
 }

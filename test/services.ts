@@ -8,7 +8,7 @@ import { lockDataFolder } from '../dev/lock.ts';
 import type { S3Settings } from '../dev/object-store.ts';
 import { removeCluster } from '../dev/postgres.ts';
 import { startServices, type Services } from '../dev/services.ts';
-import { migrate } from '../db/migrate.ts';
+import { ensureRoles, migrate } from '../db/migrate.ts';
 
 /** What integration tests get by `inject('services')`. */
 export interface TestServices {
@@ -16,6 +16,9 @@ export interface TestServices {
   adminUrl: string;
   /** Name of the migrated database that each test's own is copied from. */
   template: string;
+  /** Addresses of the template under the restricted roles that the processes use. */
+  apiUrl: string;
+  workerUrl: string;
   temporalAddress: string;
   temporalNamespace: string;
   s3: S3Settings;
@@ -27,15 +30,18 @@ declare module 'vitest' {
   }
 }
 
-async function administer(url: string, ...statements: string[]): Promise<void> {
+async function asAdmin<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    for (const statement of statements) await client.query(statement);
+    return await work(client);
   } finally {
     await client.end();
   }
 }
+
+/** Roles belong to the whole server, so runs that share one make them one after the other. */
+const ROLES_LOCK = 7_295_002;
 
 /** A running set that engineers share while they work, or one of this run's own. */
 async function startOrShare(): Promise<{ services: Services; stop: () => Promise<void> }> {
@@ -74,15 +80,20 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const templateUrl = new URL(adminUrl);
   templateUrl.pathname = `/${template}`;
   try {
-    await administer(adminUrl, `create database ${template} template template0`);
-    await migrate(templateUrl.href);
+    const { apiUrl, workerUrl } = await asAdmin(adminUrl, async (client) => {
+      await client.query('select pg_advisory_lock($1)', [ROLES_LOCK]);
+      await client.query(`create database ${template} template template0`);
+      await migrate(templateUrl.href);
+      return ensureRoles(templateUrl.href);
+    });
+    const provided = { adminUrl, template, apiUrl, workerUrl, temporalAddress, temporalNamespace, s3 };
+    project.provide('services', provided);
   } catch (error) {
     await stop();
     throw error;
   }
-  project.provide('services', { adminUrl, template, temporalAddress, temporalNamespace, s3 });
   return async () => {
-    await administer(adminUrl, `drop database if exists ${template} with (force)`);
+    await asAdmin(adminUrl, (client) => client.query(`drop database if exists ${template} with (force)`));
     await stop();
   };
 }
