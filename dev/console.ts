@@ -26,8 +26,8 @@ export async function buildConsole(
 ): Promise<void> {
   const ui = join(root, 'ui');
   const stamp = join(ui, 'build', '.sources');
-  if (!existsSync(join(ui, 'svelte.config.js'))) {
-    log('There is no console to build yet (no ui/svelte.config.js): going on without it.');
+  if (!existsSync(join(ui, 'vite.config.ts'))) {
+    log('There is no console to build yet (no ui/vite.config.ts): going on without it.');
     return;
   }
   const sources = hashSources(ui);

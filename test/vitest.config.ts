@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const ignored = ['**/node_modules/**', '.waybill/**', 'ui/build/**', 'test/e2e/**', 'test/faults/**'];
+const ignored = ['**/node_modules/**', '.waybill/**', 'ui/build/**'];
 
 export default defineConfig({
   root,
@@ -11,7 +11,11 @@ export default defineConfig({
     projects: [
       {
         root,
-        test: { name: 'unit', include: ['**/*.test.ts'], exclude: [...ignored, '**/*.it.test.ts'] },
+        test: {
+          name: 'unit',
+          include: ['**/*.test.ts'],
+          exclude: [...ignored, '**/*.it.test.ts', '**/*.e2e.test.ts'],
+        },
       },
       {
         root,
@@ -22,6 +26,17 @@ export default defineConfig({
           globalSetup: ['./test/services.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
+        },
+      },
+      {
+        root,
+        // One browser at a time on a whole instance that the test starts itself.
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.e2e.test.ts'],
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 240_000,
         },
       },
     ],
