@@ -1,0 +1,80 @@
+const READING = `  --sheet NAME  --encoding LABEL  --delimiter CHAR (or tab)  --quote CHAR ('' for none)
+  --header-row LINE (0: the file has no header)`;
+
+const IMPORT_OPTIONS = `  --dataset NAME       where the rows go (required)
+  --profile NAME       how this source looks
+  --mode M             upsert (default), insert, update or add
+  --allow-duplicate    import a file again that was imported before
+${READING}
+  --json               print the import as one JSON document`;
+
+const pages: Record<string, string> = {
+  import: `waybill import FILE --dataset NAME [options]
+
+Imports a file and stays until the run ends or waits for a person. Ctrl-C leaves it running.
+
+${IMPORT_OPTIONS.replace('  --mode', '  --policy P           auto (default), review or guard\n  --mode')}
+`,
+  plan: `waybill plan FILE --dataset NAME [options]
+
+Reads, checks and decides every row and stops before anything is written ("apply" or "discard" goes on).
+
+${IMPORT_OPTIONS}
+`,
+  apply:
+    'waybill apply ID [--json]\n\nApproves the plan of a waiting import as it is now, and stays until the run ends.\n',
+  discard:
+    'waybill discard ID [--reason TEXT] [--json]\n\nRefuses the plan of a waiting import: nothing is written.\n',
+  watch: 'waybill watch ID [--json]\n\nShows a run until it ends or waits for a person.\n',
+  pause:
+    'waybill pause ID [--reason TEXT] [--json]\n\nStops a run between two transactions; it holds nothing while it is paused.\n',
+  resume: 'waybill resume ID [--reason TEXT] [--json]\n\nLets a paused run go on.\n',
+  cancel:
+    'waybill cancel ID [--reason TEXT] [--json]\n\nEnds a run. What was committed stays; "retry" goes on from there.\n',
+  retry:
+    'waybill retry ID [--json]\n\nRuns a failed or cancelled import again, from where it stopped, without a new upload.\n',
+  errors:
+    'waybill errors ID [--csv] [--limit N] [--json]\n\nThe issues of a run. --csv prints the whole report, to be corrected and imported again.\n',
+  proof: 'waybill proof ID\n\nPrints the proof of a run: hashes, receipts, accounting, checks.\n',
+  imports:
+    'waybill imports [--status S] [--dataset NAME] [--limit N] [--json]\n\nImports, the newest first.\n',
+  inspect: `waybill inspect FILE [options] [--json]\n\nSays what a file is. Needs no running service.\n\n${READING}\n`,
+  convert: `waybill convert FILE [--rejects FILE] [options]\n\nWrites a file as UTF-8 CSV to standard output. Needs no running service.\n\n${READING}\n`,
+  webhooks: `waybill webhooks list [--json]
+waybill webhooks add URL [--event E]... [--dataset NAME]... [--description TEXT] [--json]
+waybill webhooks test ID [--json]
+waybill webhooks remove ID
+
+Endpoints that are told of events, signed as Standard Webhooks. The secret is shown once, when one is added.
+`,
+  syncs: `waybill syncs list [--json]
+waybill syncs add NAME --url URL --dataset NAME --cron "0 3 * * *" [--time-zone Asia/Tokyo] [--profile P]
+              [--policy guard|auto|review] [--mode M] [--json]
+waybill syncs run|resume|remove ID
+waybill syncs pause ID [--note TEXT]
+waybill syncs history ID [--json]
+
+Imports that fetch a URL by themselves, on a schedule.
+`,
+};
+
+const OVERVIEW = `waybill: durable file imports into PostgreSQL
+
+  import FILE --dataset NAME    import a file
+  plan FILE --dataset NAME      decide every row and stop before writing
+  apply ID, discard ID          answer a plan
+  watch, pause, resume, cancel, retry ID
+  errors ID, proof ID, imports
+  webhooks, syncs               tell others; fetch by itself
+  inspect FILE, convert FILE    offline: what a file is; as clean UTF-8 CSV
+
+"waybill help COMMAND" says more. The instance is the one that runs here (.waybill/run.json, or where
+WAYBILL_DATA points), or the one that WAYBILL_URL and WAYBILL_TOKEN name.
+
+Exit: 0 completed, 3 completed with issues, 4 waiting for a person, 5 cancelled, 1 failed or unproven,
+2 refused or no instance.
+`;
+
+export function help(command: string | null): string {
+  return (command !== null && Object.hasOwn(pages, command) && pages[command]) || OVERVIEW;
+}
