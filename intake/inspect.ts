@@ -33,7 +33,7 @@ export interface InspectInput {
   onProgress?(progress: { bytesRead: number; records: number }): void;
 }
 
-const LIMITS: Required<InspectLimits> = {
+export const LIMITS: Required<InspectLimits> = {
   maxRecordBytes: MAX_RECORD_BYTES,
   segmentBytes: 4 * 1024 * 1024,
   maxUnpackedBytes: 16 * 1024 ** 3,
@@ -124,6 +124,7 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
     canonical,
     canonicalDialect,
     canonicalBytes: received.canonicalBytes,
+    maxRecordBytes: limits.maxRecordBytes,
     warnings: warnings.filter((warning) => warning !== null),
   };
 }

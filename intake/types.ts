@@ -92,6 +92,8 @@ export interface Manifest {
   /** Dialect of the canonical bytes (for `raw` the file's own). */
   canonicalDialect: Dialect;
   canonicalBytes: number;
+  /** Records above it were rejected; whoever reads the segments must keep to the same limit. */
+  maxRecordBytes: number;
   segments: Segment[];
   /** Up to 200 accepted records, cells as text, in the order of `columns`. */
   sample: string[][];
@@ -180,6 +182,8 @@ export interface SegmentJob {
   /** Number of columns a record must have. */
   columns: ManifestColumn[];
   rules: FieldRule[];
+  /** The manifest's; absent means the default. */
+  maxRecordBytes?: number;
 }
 
 /** What a segment came to; `accepted + rejected` must equal what inspection counted for it. */

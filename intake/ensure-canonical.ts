@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import { rename, rm } from 'node:fs/promises';
+import { gunzip } from './container.ts';
+import { transcode } from './encoding.ts';
+import { LIMITS, READ_BYTES, SpoolFile, type InspectLimits, type Spool } from './inspect.ts';
+import { FileError, type Manifest } from './types.ts';
+
+export interface RebuildInput {
+  source: AsyncIterable<Buffer>;
+  manifest: Manifest;
+  spool: Spool;
+  limits?: InspectLimits;
+  signal?: AbortSignal;
+}
+
+/**
+ * Makes the spool files again from the object and its manifest, on a host that does not have them. Nothing is detected
+ * anew; an object that is no longer the one inspected is refused (`source_changed`). Answers the path that segments
+ * refer to.
+ */
+export async function rebuildCanonical({
+  source,
+  manifest,
+  spool,
+  limits,
+  signal,
+}: RebuildInput): Promise<string> {
+  const stored = createHash('sha256');
+  const raw = async function* () {
+    for await (const chunk of source) {
+      signal?.throwIfAborted();
+      stored.update(chunk);
+      yield chunk;
+    }
+  };
+  const gzip = manifest.compression === 'gzip';
+  const utf8 = manifest.encoding === 'utf-8';
+  const content = gzip ? gunzip(raw(), { ...LIMITS, ...limits }) : raw();
+  if (manifest.canonical === 'raw') await spoolTo(spool.rawPath, content);
+  else if (utf8) await spoolTo(spool.canonicalPath, content);
+  else await spoolTo(spool.canonicalPath, transcode(content, manifest.encoding));
+  if (stored.digest('hex') !== manifest.sha256) {
+    await rm(manifest.canonical === 'raw' ? spool.rawPath : spool.canonicalPath, { force: true });
+    throw new FileError(
+      'source_changed',
+      'The stored file is no longer the one that was inspected. Upload it again as a new import.',
+    );
+  }
+  return manifest.canonical === 'raw' ? spool.rawPath : spool.canonicalPath;
+}
+
+/** Written under another name first: a file of the right name is whole. */
+async function spoolTo(path: string, chunks: AsyncIterable<Buffer>): Promise<void> {
+  const part = `${path}.part`;
+  const file = await SpoolFile.create(part);
+  try {
+    for await (const chunk of chunks) await file.write(chunk);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+  await rename(part, path);
+}

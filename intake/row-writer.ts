@@ -1,0 +1,458 @@
+import { checkCell, compileRule, cut, type CompiledRule, type Fault } from './check-cell.ts';
+import { daysIn } from './dates.ts';
+import {
+  ESCAPED,
+  fieldText,
+  OK,
+  REJECT_CODES,
+  TOO_LARGE,
+  UNCLOSED,
+  visibleText,
+  type RecordScanner,
+} from './scan.ts';
+import type { Issue, SegmentJob, SegmentResult } from './types.ts';
+
+const CHUNK_BYTES = 128 * 1024;
+const RAW_BYTES = 64 * 1024;
+const VALUE_CHARACTERS = 1000;
+
+const TAB = 9;
+const NEWLINE = 10;
+const BACKSLASH = 92;
+const MINUS = 45;
+const DOT = 46;
+const ZERO = 48;
+const NINE = 57;
+
+/** What COPY's text format writes behind a backslash, by byte. */
+const COPY_ESCAPES = new Uint8Array(256);
+COPY_ESCAPES[TAB] = 116;
+COPY_ESCAPES[NEWLINE] = 110;
+COPY_ESCAPES[13] = 114;
+COPY_ESCAPES[BACKSLASH] = BACKSLASH;
+
+/** Bytes of an e-mail address that need no second look. */
+const ADDRESS = new Uint8Array(256);
+for (const character of 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+')
+  ADDRESS[character.charCodeAt(0)] = 1;
+
+/** A rule with what the byte loop has to know of it. */
+interface Column {
+  rule: CompiledRule;
+  index: number;
+  /** A plain cell may be copied as bytes; otherwise every cell is made text and checked. */
+  direct: boolean;
+  maxBytes: number;
+  wholeDigits: number;
+  fractionDigits: number;
+  constant: Buffer | null;
+  constantFault: Fault | null;
+}
+
+/**
+ * Writes records as rows of COPY's text format. The hot path: a cell that needs nothing is copied byte by byte and
+ * never becomes a string (181 against 64 MB/s a core).
+ */
+export class RowWriter {
+  readonly result: SegmentResult = { accepted: 0, rejected: 0, blocked: 0, issues: {} };
+  private out = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  private at = 0;
+  private record: number;
+  private readonly columns: Column[];
+  private readonly job: SegmentJob;
+  private readonly quote: number;
+  private faults: { column: Column; fault: Fault; text: string | null }[] = [];
+
+  constructor(job: SegmentJob) {
+    this.job = job;
+    this.record = job.segment.firstRecord;
+    this.quote = job.dialect.quote ? job.dialect.quote.charCodeAt(0) : -1;
+    this.columns = job.rules.map((rule) => columnOf(compileRule(rule, headerOf(job, rule.column))));
+  }
+
+  /** A full chunk, to be taken before the next record is written; null while there is room. */
+  full(scanner: RecordScanner): Buffer | null {
+    const held =
+      scanner.status === TOO_LARGE ? RAW_BYTES : Math.min(scanner.length, scanner.end - scanner.start);
+    const need = held * 2 + 512 + this.columns.length * 64;
+    if (this.at + need <= this.out.length) return null;
+    const chunk = this.take();
+    if (need > this.out.length) this.out = Buffer.allocUnsafeSlow(need);
+    return chunk;
+  }
+
+  /** What is left. */
+  rest(): Buffer | null {
+    return this.at > 0 ? this.out.subarray(0, this.at) : null;
+  }
+
+  write(scanner: RecordScanner): void {
+    const { result, columns } = this;
+    const record = this.record++;
+    const rowStart = this.at;
+    this.position(scanner, record);
+    if (scanner.status !== OK) {
+      result.rejected++;
+      this.block(scanner, [rejection(scanner, this.job.columns.length)], rawCells(scanner, this.job));
+      return;
+    }
+    result.accepted++;
+    const out = this.out;
+    let at = this.at;
+    out[at++] = 102; // f, \N, \N
+    out[at++] = TAB;
+    out[at++] = BACKSLASH;
+    out[at++] = 78;
+    out[at++] = TAB;
+    out[at++] = BACKSLASH;
+    out[at++] = 78;
+    this.at = at;
+    for (let field = 0; field < columns.length; field++) {
+      out[this.at++] = TAB;
+      this.cell(scanner, columns[field]!);
+    }
+    this.out[this.at++] = NEWLINE;
+    if (this.faults.length > 0) {
+      result.blocked++;
+      const issues = this.faults.map(({ column, fault, text }) =>
+        issueOf(scanner.line, column.rule, fault, text),
+      );
+      this.faults = [];
+      this.at = rowStart;
+      this.position(scanner, record);
+      this.block(scanner, issues, rawCells(scanner, this.job));
+    }
+  }
+
+  private take(): Buffer | null {
+    const chunk = this.rest();
+    if (chunk) this.out = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    this.at = 0;
+    return chunk;
+  }
+
+  private position(scanner: RecordScanner, record: number): void {
+    this.number(record);
+    this.out[this.at++] = TAB;
+    this.number(scanner.line);
+    this.out[this.at++] = TAB;
+    this.number(scanner.offset);
+    this.out[this.at++] = TAB;
+    this.number(scanner.length);
+    this.out[this.at++] = TAB;
+  }
+
+  private number(value: number): void {
+    const out = this.out;
+    let width = 1;
+    for (let bound = 10; bound <= value; bound *= 10) width++;
+    let rest = value;
+    for (let at = this.at + width - 1; at >= this.at; at--) {
+      const next = rest < 0x7fffffff ? (rest / 10) | 0 : Math.floor(rest / 10);
+      out[at] = ZERO + rest - next * 10;
+      rest = next;
+    }
+    this.at += width;
+  }
+
+  private cell(scanner: RecordScanner, column: Column): void {
+    if (column.index < 0) {
+      if (column.constantFault)
+        this.faults.push({ column, fault: column.constantFault, text: column.rule.constant ?? null });
+      else if (column.constant) this.at += column.constant.copy(this.out, this.at);
+      return;
+    }
+    const bounds = scanner.bounds;
+    const at = column.index * 3;
+    if (column.direct && (bounds[at + 2]! & ESCAPED) === 0) {
+      if (this.copyDirect(scanner.window, bounds[at]!, bounds[at + 1]!, column)) return;
+    }
+    const text = fieldText(scanner, column.index, this.job.dialect);
+    const checked = checkCell(column.rule, text);
+    if ('code' in checked) this.faults.push({ column, fault: checked, text });
+    else if (checked.value === null) this.nothing();
+    else this.text(checked.value);
+  }
+
+  /** False where the cell needs to be looked at as text. */
+  private copyDirect(bytes: Buffer, from: number, to: number, column: Column): boolean {
+    const rule = column.rule;
+    if (from === to) {
+      if (rule.key || rule.required || rule.empty === 'block') return false;
+      this.nothing();
+      return true;
+    }
+    switch (rule.type) {
+      case 'text':
+        return (
+          bytes[from]! > 32 &&
+          bytes[from]! < 0x80 &&
+          to - from <= column.maxBytes &&
+          this.copyText(bytes, from, to)
+        );
+      case 'integer':
+        return this.copyNumber(bytes, from, to, 18, 0);
+      case 'decimal':
+        return this.copyNumber(bytes, from, to, column.wholeDigits, column.fractionDigits);
+      case 'boolean':
+        return this.copyBoolean(bytes, from, to);
+      case 'date':
+        return this.copyDate(bytes, from, to);
+      case 'email':
+        return this.copyEmail(bytes, from, to);
+      default:
+        return false;
+    }
+  }
+
+  private copyText(bytes: Buffer, from: number, to: number): true {
+    const out = this.out;
+    let at = this.at;
+    for (let i = from; i < to; i++) {
+      const byte = bytes[i]!;
+      const escape = COPY_ESCAPES[byte]!;
+      if (escape !== 0) {
+        out[at++] = BACKSLASH;
+        out[at++] = escape;
+      } else out[at++] = byte;
+    }
+    this.at = at;
+    return true;
+  }
+
+  private copyNumber(
+    bytes: Buffer,
+    from: number,
+    to: number,
+    wholeDigits: number,
+    fractionDigits: number,
+  ): boolean {
+    const digits = bytes[from] === MINUS ? from + 1 : from;
+    let i = digits;
+    while (i < to && bytes[i]! >= ZERO && bytes[i]! <= NINE) i++;
+    const whole = i - digits;
+    if (whole === 0 || whole > wholeDigits || (bytes[digits] === ZERO && (whole > 1 || digits > from)))
+      return false;
+    if (i < to) {
+      if (bytes[i] !== DOT || fractionDigits === 0) return false;
+      const point = i++;
+      while (i < to && bytes[i]! >= ZERO && bytes[i]! <= NINE) i++;
+      if (i < to || i === point + 1 || i - point - 1 > fractionDigits) return false;
+    }
+    this.plain(bytes, from, to);
+    return true;
+  }
+
+  private copyBoolean(bytes: Buffer, from: number, to: number): boolean {
+    const byte = bytes[from]! | 32;
+    const truth =
+      to - from === 1
+        ? byte === 116 || byte === 121 || bytes[from] === ZERO + 1
+          ? 116
+          : byte === 102 || byte === 110 || bytes[from] === ZERO
+            ? 102
+            : 0
+        : spells(bytes, from, to, 'true')
+          ? 116
+          : spells(bytes, from, to, 'false')
+            ? 102
+            : 0;
+    if (truth === 0) return false;
+    this.out[this.at++] = truth;
+    return true;
+  }
+
+  private copyDate(bytes: Buffer, from: number, to: number): boolean {
+    if (to - from !== 10 || bytes[from + 4] !== MINUS || bytes[from + 7] !== MINUS) return false;
+    const year = digitsOf(bytes, from, 4);
+    const month = digitsOf(bytes, from + 5, 2);
+    const day = digitsOf(bytes, from + 8, 2);
+    if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) return false;
+    this.plain(bytes, from, to);
+    return true;
+  }
+
+  private copyEmail(bytes: Buffer, from: number, to: number): boolean {
+    let sign = -1;
+    let dots = 0;
+    for (let i = from; i < to; i++) {
+      const byte = bytes[i]!;
+      if (ADDRESS[byte] === 1) continue;
+      if (
+        byte === DOT &&
+        i > from &&
+        i + 1 < to &&
+        ADDRESS[bytes[i - 1]!] === 1 &&
+        ADDRESS[bytes[i + 1]!] === 1
+      ) {
+        if (sign >= 0) dots++;
+      } else if (byte === 64 && sign < 0 && i > from && i + 1 < to) sign = i;
+      else return false;
+    }
+    if (sign < 0 || dots === 0 || sign - from > 64 || to - from > 254) return false;
+    this.plain(bytes, from, to);
+    return true;
+  }
+
+  private plain(bytes: Buffer, from: number, to: number): void {
+    const out = this.out;
+    let at = this.at;
+    for (let i = from; i < to; i++) out[at++] = bytes[i]!;
+    this.at = at;
+  }
+
+  private nothing(): void {
+    this.out[this.at++] = BACKSLASH;
+    this.out[this.at++] = 78;
+  }
+
+  private text(value: string): void {
+    const escaped = /[\\\t\n\r]/u.test(value) ? value.replace(/[\\\t\n\r]/gu, copyEscape) : value;
+    this.reserve(escaped.length * 3);
+    this.at += this.out.write(escaped, this.at);
+  }
+
+  /** Values may be longer than their cells (constants of a value map): the room made for the record may not do. */
+  private reserve(bytes: number): void {
+    if (this.at + bytes + 512 + this.columns.length * 64 <= this.out.length) return;
+    const larger = Buffer.allocUnsafeSlow((this.at + bytes) * 2 + CHUNK_BYTES);
+    this.out.copy(larger, 0, 0, this.at);
+    this.out = larger;
+  }
+
+  private block(scanner: RecordScanner, issues: Issue[], cells: string[]): void {
+    for (const { code } of issues) this.result.issues[code] = (this.result.issues[code] ?? 0) + 1;
+    this.text('t');
+    this.out[this.at++] = TAB;
+    this.text(JSON.stringify(issues));
+    this.out[this.at++] = TAB;
+    this.text(cappedJson(cells));
+    this.reserve(this.columns.length * 3);
+    for (let field = 0; field < this.columns.length; field++) {
+      this.out[this.at++] = TAB;
+      this.nothing();
+    }
+    this.out[this.at++] = NEWLINE;
+  }
+}
+
+function columnOf(rule: CompiledRule): Column {
+  const checked = rule.column === null ? checkCell(rule, rule.constant ?? '') : { value: null };
+  const scale = rule.precision === undefined ? 1000 : (rule.scale ?? 0);
+  return {
+    rule,
+    index: rule.column ?? -1,
+    direct:
+      !rule.values &&
+      !rule.allowed &&
+      !rule.expression &&
+      rule.min === undefined &&
+      rule.max === undefined &&
+      rule.format?.decimal !== ',' &&
+      (rule.type === 'text' || rule.maxLength === undefined),
+    maxBytes: rule.maxLength ?? Infinity,
+    wholeDigits: rule.precision === undefined ? 1000 : rule.precision - scale,
+    fractionDigits: scale,
+    constant:
+      'code' in checked
+        ? null
+        : Buffer.from(checked.value === null ? '\\N' : checked.value.replace(/[\\\t\n\r]/gu, copyEscape)),
+    constantFault: 'code' in checked ? checked : null,
+  };
+}
+
+function headerOf(job: SegmentJob, column: number | null): string | null {
+  return column === null ? null : (job.columns[column]?.name ?? null);
+}
+
+function copyEscape(character: string): string {
+  return `\\${String.fromCharCode(COPY_ESCAPES[character.charCodeAt(0)]!)}`;
+}
+
+function spells(bytes: Buffer, from: number, to: number, word: string): boolean {
+  if (to - from !== word.length) return false;
+  for (let i = 0; i < word.length; i++) if ((bytes[from + i]! | 32) !== word.charCodeAt(i)) return false;
+  return true;
+}
+
+function digitsOf(bytes: Buffer, from: number, count: number): number {
+  let value = 0;
+  for (let i = from; i < from + count; i++) {
+    const digit = bytes[i]! - ZERO;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+function issueOf(line: number, rule: CompiledRule, fault: Fault, text: string | null): Issue {
+  const value = text === null ? null : cut(text, VALUE_CHARACTERS);
+  return {
+    line,
+    column: rule.header,
+    field: rule.name,
+    code: fault.code,
+    severity: 'error',
+    value,
+    message: fault.message,
+    ...(fault.suggestion === undefined ? {} : { suggestion: fault.suggestion }),
+  };
+}
+
+/** Why the reader rejected the record, in a sentence. */
+export function rejectionMessage(scanner: RecordScanner, columns: number): string {
+  const { line, fields } = scanner;
+  switch (REJECT_CODES[scanner.status]) {
+    case 'too_few_columns':
+      return `This row has ${fields} ${fields === 1 ? 'column' : 'columns'}, the file has ${columns}.`;
+    case 'too_many_columns':
+      return `This row has ${fields} columns, the file has ${columns}. A delimiter inside a value needs quotes around it.`;
+    case 'unclosed_quote':
+      return `A quote that opens on line ${scanner.nextLine - 1} is never closed. Close it, or double it where it is meant as a character.`;
+    case 'record_too_large':
+      return `The row that begins on line ${line} is larger than a row may be (${scanner.length} bytes).`;
+    case 'nul_byte':
+      return 'This row holds a NUL byte, which no text may hold. The file may be damaged.';
+    default:
+      return 'This row holds bytes that are no text in the encoding of the file.';
+  }
+}
+
+function rejection(scanner: RecordScanner, columns: number): Issue {
+  return {
+    line: scanner.line,
+    column: null,
+    field: null,
+    code: REJECT_CODES[scanner.status]!,
+    severity: 'error',
+    value: null,
+    message: rejectionMessage(scanner, columns),
+  };
+}
+
+/** A rejected record's cells as far as they can be told apart, with what is no text made visible. */
+function rawCells(scanner: RecordScanner, job: SegmentJob): string[] {
+  if (scanner.status === TOO_LARGE) return [visibleText(scanner.head ?? Buffer.alloc(0))];
+  if (scanner.status === UNCLOSED) return [visibleText(scanner.window.subarray(scanner.start, scanner.end))];
+  const known = Math.min(scanner.fields, scanner.bounds.length / 3);
+  const cells: string[] = [];
+  for (let field = 0; field < known; field++) {
+    const at = field * 3;
+    if (scanner.status === OK) cells.push(fieldText(scanner, field, job.dialect));
+    else cells.push(visibleText(scanner.window.subarray(scanner.bounds[at]!, scanner.bounds[at + 1]!)));
+  }
+  // The cells beyond the last column were not told apart: they stand together at the end.
+  if (scanner.fields > known && known > 0) {
+    cells.push(visibleText(scanner.window.subarray(scanner.bounds[(known - 1) * 3 + 1]! + 1, scanner.end)));
+  }
+  return cells;
+}
+
+function cappedJson(cells: string[]): string {
+  for (let most = RAW_BYTES; ; most = most >> 1) {
+    const json = JSON.stringify(
+      cells.slice(0, most).map((cell) => cut(cell, Math.max(most, 16)).toWellFormed()),
+    );
+    if (json.length <= RAW_BYTES && Buffer.byteLength(json) <= RAW_BYTES) return json;
+  }
+}
