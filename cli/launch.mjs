@@ -22,14 +22,17 @@ export function install(root, { whenStale }) {
   if (installed && !whenStale) return;
   if (installed && existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
   console.error('Installing dependencies (npm ci) ...');
-  const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-  });
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
+  const options = { cwd: root, stdio: ['ignore', 2, 'pipe'], encoding: 'utf8' };
+  let npm = spawnSync('npm', ['ci', ...quiet], options);
+  if (/code EUSAGE/.test(npm.stderr ?? '')) {
+    // A registry without the packages of other platforms makes npm leave them out of the lock file, and
+    // npm ci refuses such a lock; what is in it still is installed exactly as locked.
+    npm = spawnSync('npm', ['install', '--no-save', ...quiet], options);
+  }
   if (npm.status !== 0) {
-    console.error(
-      npm.error?.message ?? 'npm ci failed. Look at its messages above, then run the same command again.',
-    );
+    const why = npm.error?.message ?? npm.stderr;
+    console.error(`${why}\nThe dependencies could not be installed. See above, then run the same command again.`);
     process.exit(1);
   }
   writeFileSync(stamp, lock);
