@@ -123,6 +123,8 @@ create table waybill.imports (
   incarnation int not null default 0,
   -- The profile that the staged rows were made with is pinned by (profile, profile_version).
   manifest_key text,
+  -- What the map phase proposed, while (and after) a person looks at it.
+  mapping_proposal jsonb,
   input_accepted bigint,
   input_rejected bigint,
   plan_version int not null default 0,

@@ -49,6 +49,16 @@ begin
   return i;
 end $$;
 
+-- Holds the shared lock to the end of the transaction, and says no to a run that is stopped or taken over: what
+-- staging and planning begin their transactions with, so that a pause waits for them or ends them.
+create function waybill.hold(p_import text, p_epoch int) returns void language plpgsql as $$
+begin
+  perform pg_advisory_xact_lock_shared((select lock_key from waybill.imports where import_id = p_import));
+  if not exists (select from waybill.imports where import_id = p_import and status = 'running' and epoch = p_epoch) then
+    raise exception 'fenced: % is not running in epoch %', p_import, p_epoch using errcode = 'WB001';
+  end if;
+end $$;
+
 create function waybill.enter_phase(p_import text, p_epoch int, p_phase text) returns void language plpgsql as $$
 begin
   update waybill.imports set phase = p_phase where import_id = p_import and epoch = p_epoch and status = 'running';
@@ -242,7 +252,7 @@ begin
   into r from waybill.batches b left join waybill.receipts c using (import_id, wave, batch)
   where b.import_id = p_import and (b.superseded_at is null or c.batch is not null);
 
-  select jsonb_agg(jsonb_build_object('name', name, 'ok', found = expected, 'found', found, 'expected', expected))
+  select jsonb_agg(jsonb_build_object('name', c.name, 'ok', c.found = c.expected, 'found', c.found, 'expected', c.expected))
   into checks
   from (values
     ('every record is in the plan', p.records, i.input_accepted + i.input_rejected),

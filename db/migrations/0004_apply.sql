@@ -217,6 +217,7 @@ returns setof waybill.receipts language plpgsql volatile
 -- A batch is some thousand rows in seq order against a target of any size: always index look-ups. With the choice
 -- left to it the planner scanned a large target once for every batch.
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off
+set max_parallel_workers_per_gather = 0
 as $$
 declare
   i waybill.imports;
@@ -251,6 +252,9 @@ begin
   select p.program into program from waybill.waves v
     join waybill.plans p on p.import_id = v.import_id and p.version = v.plan_version
     where v.import_id = p_import and v.wave = p_wave;
+  if program is null then
+    raise exception 'plan_lost: nobody has approved wave % of %', p_wave, p_import using errcode = 'WB002';
+  end if;
   set constraints all immediate;
   for b in select x.* from waybill.batches x where x.import_id = p_import and x.wave = p_wave
       and x.batch between p_first and p_last order by x.batch loop

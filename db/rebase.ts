@@ -1,0 +1,86 @@
+import type pg from 'pg';
+import { differs, rowHash } from './apply-program.ts';
+import { quoteName, withCancellableTransaction } from './connect.ts';
+import { planTable, type Plan, type PlanCounts, type PlanRequest } from './plan.ts';
+import { keyJoin } from './target.ts';
+
+/**
+ * The turn was lost and somebody else wrote meanwhile: closes the batches without receipt and decides their rows
+ * anew, as the next plan version with a wave of its own. Under `auto` each row is compared with the record as it is
+ * now; under review the decisions stay, and apply finds what moved to be stale. Rows with a receipt are not touched.
+ */
+export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
+  const { importId, lockKey, tenantId, target, fields, epoch, mode } = request;
+  const plan = planTable(lockKey);
+  return withCancellableTransaction(pool, signal, async (client) => {
+    await client.query('select pg_advisory_xact_lock(7296, $1)', [lockKey % 2 ** 31]);
+    await client.query('select waybill.hold($1, $2)', [importId, epoch]);
+    await client.query('set local jit = off');
+    const before = (
+      await client.query<{ version: number; wave: number; approved_by: string; program: object; counts: PlanCounts; generation: number | null }>(
+        `select i.plan_version as version, w.wave, w.approved_by, p.program, p.counts,
+           (select t.generation from waybill.turns t where t.turn = i.turn and t.holder = i.import_id) as generation
+         from waybill.imports i
+         join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
+         join waybill.waves w on w.import_id = i.import_id and w.plan_version = i.plan_version
+         where i.import_id = $1 order by w.wave desc limit 1`,
+        [importId],
+      )
+    ).rows[0]!;
+    const version = before.version + 1;
+    const wave = before.wave + 1;
+    const open = `b.import_id = $1 and b.superseded_at is null and not exists (
+      select from waybill.receipts r where (r.import_id, r.wave, r.batch) = (b.import_id, b.wave, b.batch))`;
+
+    if (request.policy === 'auto') {
+      const written = fields.filter((field) => !field.key);
+      const difference = differs(fields, (c) => `t.${quoteName(c)}`, (c) => `p.${quoteName('v_' + c)}`);
+      const seen = written.map((field) => quoteName('s_' + field.column));
+      const live = written.map((f) => `case when t._found and (${difference}) then t.${quoteName(f.column)} end as ${quoteName('s_' + f.column)}`);
+      // A row that upsert would create and update-only may not, or the other way round, is found out by apply.
+      await client.query(
+        `update ${plan} p set ${['_decision = d._decision', ...seen.map((name) => `${name} = d.${name}`)].join(', ')}
+         from (select ${['p._record', `case when t._found is null then 'create' when ${difference} then 'update' else 'unchanged' end as _decision`, ...live].join(', ')}
+           from ${plan} p join waybill.batches b on p._seq between b.first_seq and b.last_seq and ${open}
+           left join lateral (select ${['true as _found', ...written.map((f) => quoteName(f.column))].join(', ')}
+             from ${target.name} where ${keyJoin(target, tenantId, 'p')}) t on true) d
+         where d._record = p._record and ${mode === 'insert' ? `p._decision <> 'create' and` : ''}
+           (${['p._decision', ...seen.map((name) => `p.${name}`)].join(', ')}) is distinct from (${['d._decision', ...seen.map((name) => `d.${name}`)].join(', ')})`,
+        [importId],
+      );
+    }
+    await client.query(
+      `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest)
+       select b.import_id, $2, b.batch, b.first_seq, b.last_seq, x.rows, x.digest
+       from waybill.batches b cross join lateral (
+         select count(*)::int as rows, coalesce(bit_xor(${rowHash(target, fields, 'p')}), 0) as digest
+         from ${plan} p where p._seq between b.first_seq and b.last_seq) x
+       where ${open}`,
+      [importId, wave],
+    );
+    await client.query(`update waybill.batches b set superseded_at = clock_timestamp() where ${open} and b.wave < $2`, [importId, wave]);
+    const now = (
+      await client.query<{ creates: number; updates: number; unchanged: number; batches: number; digest: string }>(
+        `select count(*) filter (where _decision = 'create')::float8 as creates,
+           count(*) filter (where _decision = 'update')::float8 as updates,
+           count(*) filter (where _decision = 'unchanged')::float8 as unchanged,
+           (select count(*)::int from waybill.batches where import_id = $1 and wave = $2) as batches,
+           encode(sha256(convert_to($2::text || (select string_agg(concat_ws(':', batch, first_seq, last_seq, rows, digest), ',' order by batch)
+             from waybill.batches where import_id = $1 and wave = $2), 'UTF8')), 'hex') as digest
+         from ${plan}`,
+        [importId, wave],
+      )
+    ).rows[0]!;
+    const counts: PlanCounts = { ...before.counts, creates: now.creates, updates: now.updates, unchanged: now.unchanged };
+    await client.query('insert into waybill.plans (import_id, version, digest, counts, program) values ($1, $2, $3, $4, $5)', [
+      importId, version, now.digest, JSON.stringify(counts), JSON.stringify(before.program),
+    ]);
+    await client.query('insert into waybill.waves (import_id, wave, plan_version, approved_by) values ($1, $2, $3, $4)', [
+      importId, wave, version, before.approved_by,
+    ]);
+    await client.query('update waybill.imports set plan_version = $2, turn_generation = $3 where import_id = $1', [
+      importId, version, before.generation,
+    ]);
+    return { version, digest: now.digest, counts, batches: now.batches };
+  });
+}

@@ -1,0 +1,143 @@
+import type pg from 'pg';
+import { quoteName, quoteText } from './connect.ts';
+
+export interface TargetColumn {
+  name: string;
+  /** As format_type writes it: `numeric(18,4)`. */
+  type: string;
+  notNull: boolean;
+  /** Default expression, null where there is none. */
+  default: string | null;
+}
+
+export interface KeyPart {
+  /** As the unique index has it: a column's quoted name or an expression over columns. */
+  expression: string;
+  /** The column, where the part is one. */
+  column: string | null;
+  type: string;
+}
+
+/** What apply has to know of the table that rows go to. */
+export interface Target {
+  /** Quoted schema.table. */
+  name: string;
+  schema: string;
+  table: string;
+  columns: TargetColumn[];
+  key: KeyPart[];
+  /** tenant_id is part of the key: each tenant has a turn of its own. */
+  perTenant: boolean;
+  /** A user's own BEFORE ROW trigger may change or drop rows: created rows are then read back one by one. */
+  hasRowTrigger: boolean;
+  /** Lanes could meet: another unique or exclusion constraint, a reference to itself, a row trigger. */
+  oneLane: boolean;
+  /** The planner's estimate of its rows. */
+  estimatedRows: number;
+  serverVersion: number;
+}
+
+/** The target cannot be loaded into; the sentence says why. */
+export class TargetRefused extends Error {
+  readonly code = 'target_refused';
+}
+
+/** Reads from the catalog what the target is now. Throws TargetRefused for what cannot be an import's target. */
+export async function describeTarget(
+  client: pg.Pool | pg.PoolClient,
+  schema: string,
+  table: string,
+  keyIndex: string,
+): Promise<Target> {
+  if (['waybill', 'stage', 'information_schema'].includes(schema) || schema.startsWith('pg_')) {
+    throw new TargetRefused(`Tables of the schema ${schema} cannot be loaded into.`);
+  }
+  const relation = (
+    await client.query<{ oid: number; kind: string; rls: boolean; rows: number; version: number }>(
+      `select c.oid::int, c.relkind as kind, c.relrowsecurity as rls, greatest(c.reltuples, 0)::float8 as rows,
+         current_setting('server_version_num')::int as version
+       from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2`,
+      [schema, table],
+    )
+  ).rows[0];
+  if (!relation) throw new TargetRefused(`The table ${schema}.${table} does not exist.`);
+  if (!['r', 'p'].includes(relation.kind) || relation.rls) {
+    throw new TargetRefused(`${schema}.${table} is a view, a foreign table or has row security; it cannot be a target.`);
+  }
+
+  const columns = await client.query<TargetColumn>(
+    `select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as "notNull",
+       case when a.attgenerated = '' and a.attidentity = '' then pg_get_expr(d.adbin, d.adrelid) end as default
+     from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+     where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum`,
+    [relation.oid],
+  );
+  const index = (
+    await client.query<{ usable: boolean; key: KeyPart[] }>(
+      `select x.indisunique and x.indisvalid and x.indisready and x.indimmediate and x.indpred is null as usable,
+         (select json_agg(json_build_object('expression', pg_get_indexdef(x.indexrelid, n, true),
+            'column', a.attname, 'type', format_type(k.atttypid, k.atttypmod)) order by n)
+          from generate_series(1, x.indnkeyatts) n
+          join pg_attribute k on k.attrelid = x.indexrelid and k.attnum = n
+          left join pg_attribute a on a.attrelid = x.indrelid and a.attnum = x.indkey[n - 1]) as key
+       from pg_index x join pg_class c on c.oid = x.indexrelid
+       where x.indrelid = $1 and c.relname = $2`,
+      [relation.oid, keyIndex],
+    )
+  ).rows[0];
+  if (!index?.usable) {
+    throw new TargetRefused(
+      `${schema}.${table} has no full, valid, immediate unique index named ${keyIndex}; an import needs one as its key.`,
+    );
+  }
+  const traits = (
+    await client.query<{ before: boolean; any_trigger: boolean; others: boolean; itself: boolean }>(
+      `select
+         exists (select from pg_trigger t where t.tgrelid = $1 and not t.tgisinternal and t.tgenabled <> 'D'
+           and t.tgtype & 1 = 1 and t.tgtype & 2 = 2) or exists (select from pg_rewrite r where r.ev_class = $1) as before,
+         exists (select from pg_trigger t where t.tgrelid = $1 and not t.tgisinternal and t.tgenabled <> 'D'
+           and t.tgtype & 1 = 1) as any_trigger,
+         exists (select from pg_index x join pg_class c on c.oid = x.indexrelid
+           where x.indrelid = $1 and (x.indisunique or x.indisexclusion) and c.relname <> $2
+           and not (x.indnatts = 1 and exists (select from pg_attribute a where a.attrelid = $1
+             and a.attnum = x.indkey[0] and (a.attidentity <> ''
+               or pg_get_serial_sequence($3, a.attname) is not null)))) as others,
+         exists (select from pg_constraint f where f.contype = 'f' and f.conrelid = $1 and f.confrelid = $1) as itself`,
+      [relation.oid, keyIndex, `${quoteName(schema)}.${quoteName(table)}`],
+    )
+  ).rows[0]!;
+  return {
+    name: `${quoteName(schema)}.${quoteName(table)}`,
+    schema,
+    table,
+    columns: columns.rows,
+    key: index.key,
+    perTenant: index.key.some((part) => part.column === 'tenant_id'),
+    hasRowTrigger: traits.before,
+    oneLane: traits.any_trigger || traits.others || traits.itself,
+    estimatedRows: relation.rows,
+    serverVersion: relation.version,
+  };
+}
+
+/** Name of the turn that an import into this target takes. */
+export const turnOf = (target: Target, tenantId: string): string =>
+  target.perTenant ? `${target.schema}.${target.table}/${tenantId}` : `${target.schema}.${target.table}`;
+
+/** `t."tenant_id" = 'x' and lower(t.sku) = p._k1 ...`: finds a plan row's record through the key's own index. */
+export function keyJoin(target: Target, tenantId: string, planAlias: string): string {
+  let n = 0;
+  return target.key
+    .map((part) =>
+      part.column === 'tenant_id'
+        ? `tenant_id = ${quoteText(tenantId)}`
+        : `(${part.expression}) = ${planAlias}._k${++n}`,
+    )
+    .join(' and ');
+}
+
+/** The key's parts without the tenant, named _k1, _k2 ... in the plan. */
+export const planKey = (target: Target): { name: string; expression: string; type: string }[] =>
+  target.key
+    .filter((part) => part.column !== 'tenant_id')
+    .map((part, n) => ({ name: `_k${n + 1}`, expression: part.expression, type: part.type }));
