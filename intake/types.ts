@@ -132,6 +132,8 @@ export interface MappedField {
   field: string;
   /** Index into manifest.columns; null where a constant fills the field or nothing does. */
   column: number | null;
+  /** Name of that column, by which a remembered mapping finds it again in a file whose columns have moved. */
+  header?: string;
   constant?: string;
   format?: ColumnFormat;
   /** From the text in the cell (trimmed) to the text to read instead. */
