@@ -51,7 +51,7 @@ async function putPart(url: string, body: Buffer): Promise<string> {
     throw new Unreachable(`the object store answered ${status}`);
   if (status >= 300) throw new PartRefused(status, text.slice(0, 300));
   if (!etag) throw new PartRefused(status, 'the object store named no ETag');
-  return etag;
+  return etag.replaceAll('"', '');
 }
 
 /**
