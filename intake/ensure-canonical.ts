@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { gunzip } from './container.ts';
 import { transcode } from './encoding.ts';
-import { LIMITS, READ_BYTES, SpoolFile, type InspectLimits, type Spool } from './inspect.ts';
+import { LIMITS, SpoolFile, type InspectLimits, type Spool } from './inspect.ts';
 import { FileError, type Manifest } from './types.ts';
 
 export interface RebuildInput {
