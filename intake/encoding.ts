@@ -70,29 +70,48 @@ export async function detectEncoding(path: string): Promise<EncodingFound> {
     }
   }
   if (utf8 >= other) return { encoding: 'utf-8', bom: false, confidence: utf8 / (utf8 + other || 1) };
-  return guess(Buffer.concat(lines));
+  return guess(lines);
 }
 
-function guess(sample: Buffer): EncodingFound {
+/** Most lines of a Japanese file decode; a few that do not are rejected later, and do not make it a Western one. */
+const JAPANESE_LINES = 0.7;
+
+function guess(lines: Buffer[]): EncodingFound {
+  const sample = Buffer.concat(lines.flatMap((line) => [line, NEWLINE]));
   const found = jschardet.detect(sample, { minimumThreshold: 0 });
   const confidence = Math.min(0.99, found?.confidence ?? 0);
   const label = (found?.encoding ?? '').toLowerCase();
-  for (const [name, encoding] of [
-    ['SJIS', 'shift_jis'],
-    ['EUCJP', 'euc-jp'],
-  ] as const) {
-    if (japanese.detect(sample) === name && decodes(sample, encoding) && looksJapanese(sample, encoding)) {
-      return { encoding, bom: false, confidence: Math.max(confidence, 0.9) };
+  const preferred =
+    japanese.detect(sample) === 'EUCJP' || label === 'euc-jp'
+      ? ['euc-jp', 'shift_jis']
+      : ['shift_jis', 'euc-jp'];
+  for (const encoding of preferred) {
+    const good = lines.filter((line) => decodes(line, encoding));
+    if (good.length < lines.length * JAPANESE_LINES) continue;
+    if (looksJapanese(Buffer.concat(good), encoding)) {
+      return { encoding, bom: false, confidence: Math.max(confidence, (0.95 * good.length) / lines.length) };
     }
   }
   const known = label && !label.startsWith('utf') && !label.startsWith('iso-8859-1') ? label : 'windows-1252';
+  const encoding = knownLabel(known);
+  if (encoding && encoding !== 'windows-1252' && decodes(sample, encoding))
+    return { encoding, bom: false, confidence };
+  return {
+    encoding: 'windows-1252',
+    bom: false,
+    confidence: looksWestern(sample) ? Math.max(confidence, 0.8) : Math.min(confidence, 0.3),
+  };
+}
+
+const NEWLINE = Buffer.from('\n');
+
+/** WHATWG's name for what the detector calls it, if it has one. */
+function knownLabel(label: string): string | null {
   try {
-    const encoding = new TextDecoder(known, { fatal: true }).encoding;
-    if (decodes(sample, encoding)) return { encoding, bom: false, confidence };
+    return new TextDecoder(label).encoding;
   } catch {
-    // A name the detector knows and WHATWG does not: the usual Western encoding is the better guess.
+    return null;
   }
-  return { encoding: 'windows-1252', bom: false, confidence: Math.min(confidence, 0.5) };
 }
 
 function decodes(sample: Buffer, encoding: string): boolean {
@@ -111,6 +130,14 @@ function looksJapanese(sample: Buffer, encoding: string): boolean {
   const others =
     text.match(/[^\p{ASCII}\u3040-\u30FF\u4E00-\u9FFF\u3000-\u303F\uFF00-\uFF60]/gu)?.length ?? 0;
   return wide > others * 2;
+}
+
+/** Letters and common signs make up what is not ASCII. */
+function looksWestern(sample: Buffer): boolean {
+  const text = new TextDecoder('windows-1252').decode(sample);
+  const high = text.match(/\P{ASCII}/gu)?.length ?? 0;
+  const usual = text.match(/[À-ÖØ-öø-ÿŒœŠšŽžŸ€£¥°§©®™²³¼½¾µ«»“”„‘’–—…·¡¿ªº±\u00A0]/gu)?.length ?? 0;
+  return usual >= high * 0.95;
 }
 
 async function* linesOutsideAscii(path: string): AsyncGenerator<Buffer> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, rename, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { emptyFile, gunzip, identify, nameWarning, type Container } from './container.ts';
 import { canonicalLabel, detectEncoding, encodingOfHead, transcode, type EncodingFound } from './encoding.ts';
 import { MAX_RECORD_BYTES } from './scan.ts';
@@ -77,7 +77,7 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
     let content = received.contentPath;
     const utf8 = found.encoding === 'utf-8';
     if (!utf8 && content === spool.canonicalPath) {
-      content = spool.rawPath;
+      content = `${spool.canonicalPath}.unpacked`;
       await rename(spool.canonicalPath, content);
     }
     analysis = new TextAnalysis({ ...options, encoding: found.encoding }, limits);
@@ -94,6 +94,7 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
         }
       } finally {
         await copy.close();
+        if (content !== received.contentPath) await rm(content, { force: true });
       }
       received.canonicalBytes = copy.bytes;
     }

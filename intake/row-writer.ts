@@ -1,19 +1,10 @@
 import { checkCell, compileRule, cut, type CompiledRule, type Fault } from './check-cell.ts';
 import { daysIn } from './dates.ts';
-import {
-  ESCAPED,
-  fieldText,
-  OK,
-  REJECT_CODES,
-  TOO_LARGE,
-  UNCLOSED,
-  visibleText,
-  type RecordScanner,
-} from './scan.ts';
+import { cappedJson, RAW_BYTES, rawCells, rejection } from './rejections.ts';
+import { ESCAPED, fieldText, OK, TOO_LARGE, type RecordScanner } from './scan.ts';
 import type { Issue, SegmentJob, SegmentResult } from './types.ts';
 
 const CHUNK_BYTES = 128 * 1024;
-const RAW_BYTES = 64 * 1024;
 const VALUE_CHARACTERS = 1000;
 
 const TAB = 9;
@@ -93,7 +84,7 @@ export class RowWriter {
     this.position(scanner, record);
     if (scanner.status !== OK) {
       result.rejected++;
-      this.block(scanner, [rejection(scanner, this.job.columns.length)], rawCells(scanner, this.job));
+      this.block(scanner, [rejection(scanner, this.job.columns.length)], rawCells(scanner, this.job.dialect));
       return;
     }
     result.accepted++;
@@ -120,7 +111,7 @@ export class RowWriter {
       this.faults = [];
       this.at = rowStart;
       this.position(scanner, record);
-      this.block(scanner, issues, rawCells(scanner, this.job));
+      this.block(scanner, issues, rawCells(scanner, this.job.dialect));
     }
   }
 
@@ -397,62 +388,4 @@ function issueOf(line: number, rule: CompiledRule, fault: Fault, text: string | 
     message: fault.message,
     ...(fault.suggestion === undefined ? {} : { suggestion: fault.suggestion }),
   };
-}
-
-/** Why the reader rejected the record, in a sentence. */
-export function rejectionMessage(scanner: RecordScanner, columns: number): string {
-  const { line, fields } = scanner;
-  switch (REJECT_CODES[scanner.status]) {
-    case 'too_few_columns':
-      return `This row has ${fields} ${fields === 1 ? 'column' : 'columns'}, the file has ${columns}.`;
-    case 'too_many_columns':
-      return `This row has ${fields} columns, the file has ${columns}. A delimiter inside a value needs quotes around it.`;
-    case 'unclosed_quote':
-      return `A quote that opens on line ${scanner.nextLine - 1} is never closed. Close it, or double it where it is meant as a character.`;
-    case 'record_too_large':
-      return `The row that begins on line ${line} is larger than a row may be (${scanner.length} bytes).`;
-    case 'nul_byte':
-      return 'This row holds a NUL byte, which no text may hold. The file may be damaged.';
-    default:
-      return 'This row holds bytes that are no text in the encoding of the file.';
-  }
-}
-
-function rejection(scanner: RecordScanner, columns: number): Issue {
-  return {
-    line: scanner.line,
-    column: null,
-    field: null,
-    code: REJECT_CODES[scanner.status]!,
-    severity: 'error',
-    value: null,
-    message: rejectionMessage(scanner, columns),
-  };
-}
-
-/** A rejected record's cells as far as they can be told apart, with what is no text made visible. */
-function rawCells(scanner: RecordScanner, job: SegmentJob): string[] {
-  if (scanner.status === TOO_LARGE) return [visibleText(scanner.head ?? Buffer.alloc(0))];
-  if (scanner.status === UNCLOSED) return [visibleText(scanner.window.subarray(scanner.start, scanner.end))];
-  const known = Math.min(scanner.fields, scanner.bounds.length / 3);
-  const cells: string[] = [];
-  for (let field = 0; field < known; field++) {
-    const at = field * 3;
-    if (scanner.status === OK) cells.push(fieldText(scanner, field, job.dialect));
-    else cells.push(visibleText(scanner.window.subarray(scanner.bounds[at]!, scanner.bounds[at + 1]!)));
-  }
-  // The cells beyond the last column were not told apart: they stand together at the end.
-  if (scanner.fields > known && known > 0) {
-    cells.push(visibleText(scanner.window.subarray(scanner.bounds[(known - 1) * 3 + 1]! + 1, scanner.end)));
-  }
-  return cells;
-}
-
-function cappedJson(cells: string[]): string {
-  for (let most = RAW_BYTES; ; most = most >> 1) {
-    const json = JSON.stringify(
-      cells.slice(0, most).map((cell) => cut(cell, Math.max(most, 16)).toWellFormed()),
-    );
-    if (json.length <= RAW_BYTES && Buffer.byteLength(json) <= RAW_BYTES) return json;
-  }
 }

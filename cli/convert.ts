@@ -1,0 +1,139 @@
+import { once } from 'node:events';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { finished } from 'node:stream/promises';
+import type { Writable } from 'node:stream';
+import { gunzip } from '../intake/container.ts';
+import { LIMITS } from '../intake/inspect.ts';
+import { scanSegment } from '../intake/parse-segment.ts';
+import { rejectionMessage } from '../intake/rejections.ts';
+import { fieldText, OK, REJECT_CODES, visibleText, type RecordScanner } from '../intake/scan.ts';
+import { SourceBytes } from '../intake/source-bytes.ts';
+import type { Manifest } from '../intake/types.ts';
+import { offline, offlineArguments, withFile, type OfflineFile } from './offline.ts';
+
+const CHUNK_CHARACTERS = 64 * 1024;
+const RAW_BYTES = 1024;
+const LINE_END = '\r\n';
+
+/** `waybill convert FILE [--rejects FILE]`: any file as UTF-8 RFC 4180 on stdout; offline, in bounded memory. */
+export function convertCommand(argv: string[], stdout: Writable = process.stdout): Promise<number> {
+  return offline(async () => {
+    const args = offlineArguments(argv, 'convert');
+    await withFile(args, async (file) => {
+      const out = new Pacer(stdout);
+      const rejects = args.rejects === null ? null : new Pacer(createWriteStream(args.rejects));
+      await convert(file, out, rejects);
+      await out.flush();
+      if (rejects) await rejects.close();
+      const { rejected } = file.manifest;
+      if (rejected > 0 && !rejects) {
+        process.stderr.write(
+          `waybill: ${rejected} rows could not be read and were left out; --rejects FILE lists them.\n`,
+        );
+      }
+    });
+  });
+}
+
+async function convert(file: OfflineFile, out: Pacer, rejects: Pacer | null): Promise<void> {
+  const { manifest } = file;
+  const dialect = manifest.canonicalDialect;
+  const path = manifest.canonical === 'raw' ? file.path : file.canonicalPath;
+  const width = manifest.columns.length;
+  const source = rejects ? sourceOf(file) : null;
+  if (manifest.headerRow !== null)
+    await out.write(recordLine(manifest.columns.map(({ original }) => original)));
+  for (const segment of manifest.segments) {
+    for (const scanner of scanSegment({
+      path,
+      segment,
+      dialect,
+      columns: manifest.columns,
+      maxRecordBytes: manifest.maxRecordBytes,
+    })) {
+      if (scanner.status === OK) {
+        const cells: string[] = [];
+        for (let field = 0; field < width; field++) cells.push(fieldText(scanner, field, dialect));
+        await out.write(recordLine(cells));
+      } else if (rejects)
+        await rejects.write(`${JSON.stringify(await rejectionOf(scanner, manifest, source))}\n`);
+    }
+  }
+}
+
+function recordLine(cells: string[]): string {
+  // A record of one empty cell would be a blank line, which readers skip.
+  if (cells.length === 1 && cells[0] === '') return `""${LINE_END}`;
+  return `${cells.map(quoteIfNeeded).join(',')}${LINE_END}`;
+}
+
+function quoteIfNeeded(cell: string): string {
+  return /[",\r\n]/u.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+}
+
+async function rejectionOf(scanner: RecordScanner, manifest: Manifest, source: SourceBytes | null) {
+  const { line, offset, length } = scanner;
+  const copied = scanner.head ?? scanner.window.subarray(scanner.start, scanner.end);
+  const found = source ? await source.between(offset, offset + length, RAW_BYTES) : null;
+  const code = REJECT_CODES[scanner.status]!;
+  const isText = code !== 'invalid_bytes' && code !== 'nul_byte';
+  const bytes = (!isText && found ? found.bytes : copied).subarray(0, RAW_BYTES);
+  return {
+    line,
+    byteOffset: manifest.type === 'xlsx' ? null : (found?.offset ?? offset),
+    code,
+    message: rejectionMessage(scanner, manifest.columns.length),
+    raw: isText ? wholeCharacters(bytes) : null,
+    ...(isText ? {} : { rawBase64: bytes.toString('base64') }),
+    suggestion: null,
+  };
+}
+
+/** Without the character that the cut at 1 KiB divided. */
+function wholeCharacters(bytes: Buffer): string {
+  if (bytes.length < RAW_BYTES) return visibleText(bytes);
+  let end = bytes.length;
+  while (end > 0 && (bytes[end - 1]! & 0xc0) === 0x80) end--;
+  return visibleText(bytes.subarray(0, bytes[end - 1]! >= 0xc0 ? end - 1 : bytes.length));
+}
+
+/** Where the canonical bytes were transcoded, positions are looked up in what they were made from. */
+function sourceOf({ path, manifest }: OfflineFile): SourceBytes | null {
+  if (manifest.type === 'xlsx' || manifest.encoding === 'utf-8') return null;
+  const stored = createReadStream(path) as AsyncIterable<Buffer>;
+  const content = manifest.compression ? gunzip(stored, LIMITS) : stored;
+  return new SourceBytes(content, manifest.encoding, manifest.bom ? 2 : 0);
+}
+
+/** Gathers small writes, and waits while the stream is full. */
+class Pacer {
+  private readonly stream: Writable;
+  private readonly parts: string[] = [];
+  private characters = 0;
+  private failure: unknown = null;
+
+  constructor(stream: Writable) {
+    this.stream = stream;
+    stream.on('error', (error) => (this.failure ??= error));
+  }
+
+  write(text: string): Promise<void> | undefined {
+    this.parts.push(text);
+    this.characters += text.length;
+    return this.characters < CHUNK_CHARACTERS ? undefined : this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const text = this.parts.splice(0).join('');
+    this.characters = 0;
+    if (this.failure) throw this.failure;
+    if (text && !this.stream.write(text)) await once(this.stream, 'drain');
+    if (this.failure) throw this.failure;
+  }
+
+  async close(): Promise<void> {
+    await this.flush();
+    this.stream.end();
+    await finished(this.stream);
+  }
+}

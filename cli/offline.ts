@@ -1,0 +1,139 @@
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { inspectFile } from '../intake/inspect.ts';
+import { FileError, type FileOptions, type Manifest } from '../intake/types.ts';
+
+const READ_BYTES = 256 * 1024;
+
+/** A file that was read where it lies, with what had to be made from it in a folder of its own. */
+export interface OfflineFile {
+  path: string;
+  canonicalPath: string;
+  manifest: Manifest;
+}
+
+export interface OfflineArguments {
+  path: string;
+  json: boolean;
+  rejects: string | null;
+  options: FileOptions;
+}
+
+/** The arguments that `inspect` and `convert` share. */
+export function offlineArguments(argv: string[], command: 'inspect' | 'convert'): OfflineArguments {
+  const text = { type: 'string' } as const;
+  let parsed;
+  try {
+    parsed = parseArgs({
+      args: argv,
+      allowPositionals: true,
+      options: {
+        sheet: text,
+        encoding: text,
+        delimiter: text,
+        quote: text,
+        'header-row': text,
+        json: { type: 'boolean' },
+        ...(command === 'convert' ? { rejects: text } : {}),
+      },
+    });
+  } catch (error) {
+    throw new FileError('usage', (error as Error).message.split('\n')[0]!);
+  }
+  const { positionals } = parsed;
+  const values = parsed.values as Record<string, string | boolean | undefined>;
+  const given = (name: string) => values[name] as string | undefined;
+  if (positionals.length !== 1) {
+    throw new FileError(
+      'usage',
+      `Name one file: waybill ${command} FILE${command === 'inspect' ? ' [--json]' : ' [--rejects FILE]'}`,
+    );
+  }
+  const headerRow = given('header-row');
+  if (headerRow !== undefined && !/^\d{1,9}$/u.test(headerRow)) {
+    throw new FileError(
+      'usage',
+      `--header-row is the number of a line, or 0 for a file without header; "${headerRow}" is neither.`,
+    );
+  }
+  const delimiter = given('delimiter');
+  const quote = given('quote');
+  return {
+    path: positionals[0]!,
+    json: values.json === true,
+    rejects: given('rejects') ?? null,
+    options: {
+      sheet: given('sheet'),
+      encoding: given('encoding'),
+      delimiter: delimiter === undefined ? undefined : oneCharacter('--delimiter', delimiter),
+      quote:
+        quote === undefined || quote === '' || quote === 'none'
+          ? quote && ''
+          : oneCharacter('--quote', quote),
+      headerRow: headerRow === undefined ? undefined : Number(headerRow),
+    },
+  };
+}
+
+/** Runs an offline command: a file that cannot be read is one clear line and exit code 2. */
+export async function offline(work: () => Promise<void>): Promise<number> {
+  try {
+    await work();
+    return 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EPIPE') return 0;
+    if (!(error instanceof FileError)) throw error;
+    process.stderr.write(`waybill: ${error.message}\n`);
+    return 2;
+  }
+}
+
+export async function withFile(
+  args: OfflineArguments,
+  use: (file: OfflineFile) => Promise<void>,
+): Promise<void> {
+  await assertReadable(args.path);
+  const folder = await mkdtemp(join(tmpdir(), 'waybill-'));
+  const canonicalPath = join(folder, 'canonical');
+  try {
+    const manifest = await inspectFile({
+      source: createReadStream(args.path, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>,
+      spool: { rawPath: args.path, canonicalPath, rawIsSource: true },
+      fileName: basename(args.path),
+      options: args.options,
+    });
+    await use({ path: args.path, canonicalPath, manifest });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function assertReadable(path: string): Promise<void> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    throw new FileError(
+      'no_file',
+      error.code === 'ENOENT' ? `There is no file ${path}.` : `${path} cannot be read (${error.code}).`,
+    );
+  });
+  if (!found.isFile()) throw new FileError('no_file', `${path} is not a file.`);
+}
+
+/** A character, or the names a shell makes easier to type. */
+function oneCharacter(flag: string, value: string): string {
+  const named: Record<string, string> = {
+    tab: '\t',
+    '\\t': '\t',
+    comma: ',',
+    semicolon: ';',
+    pipe: '|',
+    space: ' ',
+  };
+  const character = named[value.toLowerCase()] ?? value;
+  if (character.length !== 1 || character.charCodeAt(0) > 0x7f || /[\r\n\0]/u.test(character)) {
+    throw new FileError('usage', `${flag} must be one ASCII character (or tab), not "${value}".`);
+  }
+  return character;
+}

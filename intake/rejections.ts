@@ -1,0 +1,66 @@
+import { cut } from './check-cell.ts';
+import { fieldText, OK, REJECT_CODES, TOO_LARGE, UNCLOSED, visibleText, type RecordScanner } from './scan.ts';
+import type { Dialect, Issue } from './types.ts';
+
+/** So much of a blocked record is kept. */
+export const RAW_BYTES = 64 * 1024;
+
+/** Why the reader rejected the record, in a sentence. */
+export function rejectionMessage(scanner: RecordScanner, columns: number): string {
+  const { line, fields } = scanner;
+  switch (REJECT_CODES[scanner.status]) {
+    case 'too_few_columns':
+      return `This row has ${fields} ${fields === 1 ? 'column' : 'columns'}, the file has ${columns}.`;
+    case 'too_many_columns':
+      return `This row has ${fields} columns, the file has ${columns}. A delimiter inside a value needs quotes around it.`;
+    case 'unclosed_quote':
+      return `A quote that opens on line ${scanner.nextLine - 1} is never closed. Close it, or double it where it is meant as a character.`;
+    case 'record_too_large':
+      return `The row that begins on line ${line} is larger than a row may be (${scanner.length} bytes).`;
+    case 'nul_byte':
+      return 'This row holds a NUL byte, which no text may hold. The file may be damaged.';
+    default:
+      return 'This row holds bytes that are no text in the encoding of the file.';
+  }
+}
+
+/** The issue of a record that the reader rejected. */
+export function rejection(scanner: RecordScanner, columns: number): Issue {
+  return {
+    line: scanner.line,
+    column: null,
+    field: null,
+    code: REJECT_CODES[scanner.status]!,
+    severity: 'error',
+    value: null,
+    message: rejectionMessage(scanner, columns),
+  };
+}
+
+/** A record's cells as far as they can be told apart, with what is no text made visible. */
+export function rawCells(scanner: RecordScanner, dialect: Dialect): string[] {
+  if (scanner.status === TOO_LARGE) return [visibleText(scanner.head ?? Buffer.alloc(0))];
+  if (scanner.status === UNCLOSED) return [visibleText(scanner.window.subarray(scanner.start, scanner.end))];
+  const known = Math.min(scanner.fields, scanner.bounds.length / 3);
+  const cells: string[] = [];
+  for (let field = 0; field < known; field++) {
+    const at = field * 3;
+    if (scanner.status === OK) cells.push(fieldText(scanner, field, dialect));
+    else cells.push(visibleText(scanner.window.subarray(scanner.bounds[at]!, scanner.bounds[at + 1]!)));
+  }
+  // The cells beyond the last column were not told apart: they stand together at the end.
+  if (scanner.fields > known && known > 0) {
+    cells.push(visibleText(scanner.window.subarray(scanner.bounds[(known - 1) * 3 + 1]! + 1, scanner.end)));
+  }
+  return cells;
+}
+
+/** Cells as a JSON array of at most 64 KiB. */
+export function cappedJson(cells: string[]): string {
+  for (let most = RAW_BYTES; ; most = most >> 1) {
+    const json = JSON.stringify(
+      cells.slice(0, most).map((cell) => cut(cell, Math.max(most, 16)).toWellFormed()),
+    );
+    if (json.length <= RAW_BYTES && Buffer.byteLength(json) <= RAW_BYTES) return json;
+  }
+}
