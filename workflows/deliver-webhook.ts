@@ -1,5 +1,6 @@
 import { proxyActivities, setCurrentDetails, sleep } from '@temporalio/workflow';
 import type { AttemptResult, createDeliveryActivities } from '../activities/deliver.ts';
+import { queues } from './messages.ts';
 import { delayBefore, RETRY_OFFSETS_MS } from './retry-schedule.ts';
 
 export interface DeliverWebhookInput {
@@ -17,7 +18,7 @@ export interface DeliverWebhookResult {
 
 // A queue with slots of its own: receivers that do not answer hold nothing but these.
 const { attemptDelivery, noteNextAttempt } = proxyActivities<ReturnType<typeof createDeliveryActivities>>({
-  taskQueue: 'waybill-delivery',
+  taskQueue: queues.delivery,
   startToCloseTimeout: '1 minute',
   retry: { initialInterval: '1 second', maximumInterval: '1 minute' },
 });

@@ -1,0 +1,139 @@
+import { ApplicationFailure } from '@temporalio/activity';
+import { approvePlan } from '../db/approve.ts';
+import {
+  claimImport, endWait, enterPhase, finishImport, pendingBatches, requestStop, resumeImport, takeTurn, waitForPerson,
+  type TurnAnswer,
+} from '../db/control.ts';
+import { pinProfile, headerDigest } from '../db/profiles.ts';
+import { dropStaging } from '../db/staging.ts';
+import { checkMapping } from '../intake/mapping.ts';
+import type { Mapping } from '../intake/types.ts';
+import { objectKeys } from '../storage/keys.ts';
+import type { ActivityDeps } from './deps.ts';
+import { datasetOf, readImport, readManifest, type RunInput } from './run.ts';
+
+/** What the workflow knows of its import after a claim; where it goes on from is in it. */
+export interface Claimed {
+  epoch: number;
+  status: string;
+  tenantId: string;
+  dataset: string;
+  fileName: string;
+  policy: string;
+  inspected: boolean;
+  settled: boolean;
+  planVersion: number;
+  approvedWave: number | null;
+  hasReceipts: boolean;
+  waitingFor: { what?: string } | null;
+}
+
+/** Quick, database-only activities, on the control queue: a pause must not wait behind a load. */
+export function createControlActivities(deps: ActivityDeps) {
+  const { pool } = deps;
+  return {
+    /** Takes the import for this workflow run; null where it is over. */
+    async claim(input: { importId: string; runId: string }): Promise<Claimed | null> {
+      const row = await claimImport(pool, input.importId, input.runId);
+      if (!row) return null;
+      const more = (
+        await pool.query<{ wave: number | null; receipts: boolean }>(
+          `select (select max(wave) from waybill.waves w where w.import_id = $1 and w.plan_version = $2) as wave,
+             exists (select from waybill.receipts where import_id = $1) as receipts`,
+          [input.importId, row.plan_version],
+        )
+      ).rows[0]!;
+      return {
+        epoch: row.epoch, status: row.status, tenantId: row.tenant_id, dataset: row.dataset, fileName: row.file_name,
+        policy: row.policy, inspected: row.manifest_key !== null, settled: row.profile_version !== null,
+        planVersion: row.plan_version, approvedWave: more.wave, hasReceipts: more.receipts, waitingFor: row.waiting_for,
+      };
+    },
+
+    /** How the import stands, and whether this workflow run is the one that Temporal would let go on with it. */
+    async look(input: { importId: string; workflowId: string; runId: string }): Promise<{ status: string; current: boolean; error: string | null }> {
+      const row = await readImport(deps, input.importId);
+      const current = (await deps.currentRun(input.workflowId)) === input.runId;
+      return { status: row.status, current, error: row.error?.message ?? null };
+    },
+
+    async enter(input: RunInput & { phase: string }): Promise<void> {
+      await enterPhase(pool, input.importId, input.epoch, input.phase);
+    },
+
+    async turn(input: RunInput & { kind: 'turn' | 'slot' }): Promise<TurnAnswer> {
+      const row = await readImport(deps, input.importId);
+      const name = input.kind === 'slot' ? `slot:${row.tenant_id}` : row.turn!;
+      return takeTurn(pool, input.importId, input.epoch, name, input.kind);
+    },
+
+    async stop(input: { importId: string; what: 'pause' | 'cancel'; actor: string; reason?: string }): Promise<string> {
+      return (await requestStop(pool, input))?.status ?? 'unknown';
+    },
+
+    async resume(input: { importId: string; actor: string }): Promise<string> {
+      return (await resumeImport(pool, input.importId, input.actor))?.status ?? 'unknown';
+    },
+
+    async wait(input: RunInput & { what: object }): Promise<void> {
+      await waitForPerson(pool, input.importId, input.epoch, input.what);
+    },
+
+    async goOn(input: RunInput): Promise<void> {
+      await endWait(pool, input.importId, input.epoch);
+    },
+
+    async approve(input: RunInput & { plan: { version: number; digest: string }; actor: string }): Promise<void> {
+      await approvePlan(pool, { importId: input.importId, epoch: input.epoch, ...input.plan, actor: input.actor });
+    },
+
+    /** Checks and pins the mapping that a person settled. A mapping that cannot be used fails with its sentences. */
+    async confirm(input: RunInput & { mapping: Mapping; actor: string }): Promise<void> {
+      const row = await readImport(deps, input.importId);
+      const dataset = datasetOf(row);
+      const manifest = await readManifest(deps, row);
+      const wrong = checkMapping(input.mapping, dataset.fields, manifest.columns.length);
+      if (wrong.length > 0) {
+        throw ApplicationFailure.nonRetryable(wrong.map((issue) => issue.message).join(' '), 'MappingRefused', { issues: wrong });
+      }
+      const fields = input.mapping.fields.map((field) => ({ ...field, confidence: 1, reason: 'confirmed' as const }));
+      const digest = headerDigest(manifest);
+      await pinProfile(pool, {
+        importId: row.import_id, tenantId: row.tenant_id, dataset: row.dataset,
+        name: (row.options['profile'] as string | undefined) ?? `header-${digest.slice(0, 12)}`,
+        digest, mapping: { fields, unmappedColumns: input.mapping.unmappedColumns ?? [], questions: [] }, madeBy: input.actor, byPerson: true,
+      });
+    },
+
+    async pending(input: RunInput): Promise<{ wave: number; lanes: number; ranges: { first: number; last: number; rows: number }[] } | null> {
+      const pending = await pendingBatches(pool, input.importId);
+      if (!pending) return null;
+      const program = (
+        await pool.query<{ lanes: number }>(
+          `select coalesce((p.program ->> 'lanes')::int, 1) as lanes from waybill.imports i
+           join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version where i.import_id = $1`,
+          [input.importId],
+        )
+      ).rows[0];
+      return { ...pending, lanes: program?.lanes ?? 1 };
+    },
+
+    async fail(input: RunInput & { error: { code: string; message: string } }): Promise<string> {
+      return (await finishImport(pool, input))?.status ?? 'unknown';
+    },
+
+    /** However the run ended: nothing of it stays behind but its plan, its ledger and its files. */
+    async cleanUp(input: { importId: string }): Promise<void> {
+      const row = await readImport(deps, input.importId);
+      await dropStaging(pool, row.lock_key);
+      await deps.spool.drop(input.importId);
+      await pool.query('delete from waybill.progress where import_id = $1', [input.importId]);
+      const upload = await pool.query<{ id: string }>(
+        `update waybill.uploads set aborted_at = now() where import_id = $1 and completed_at is null and aborted_at is null
+         returning store_upload_id as id`,
+        [input.importId],
+      );
+      if (upload.rows[0]) await deps.store.abortUpload(objectKeys(row.tenant_id, row.import_id).source, upload.rows[0].id);
+    },
+  };
+}

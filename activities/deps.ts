@@ -1,0 +1,18 @@
+import type pg from 'pg';
+import type { Logger } from 'pino';
+import type { SegmentPool } from '../intake/segment-pool.ts';
+import type { ObjectStore } from '../storage/objects.ts';
+import type { Spool } from '../storage/spool.ts';
+
+/** What activities are made with. */
+export interface ActivityDeps {
+  pool: pg.Pool;
+  store: ObjectStore;
+  spool: Spool;
+  segments: SegmentPool;
+  /** Task queue of this host: who has inspected a file has it on disk. */
+  hostQueue: string;
+  log: Logger;
+  /** Run id that Temporal knows as the current one of a workflow; null if there is none. */
+  currentRun(workflowId: string): Promise<string | null>;
+}

@@ -1,0 +1,109 @@
+import { activityInfo, ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { isDatabaseUnavailable, isFenced, isPlanLost, isTargetChanged } from '../db/errors.ts';
+import { StagingLost } from '../db/plan.ts';
+import { PlanMoved } from '../db/approve.ts';
+import { TargetRefused } from '../db/target.ts';
+import { FileError } from '../intake/types.ts';
+import { ObjectChanged, ObjectMissing, StoreUnavailable } from '../storage/errors.ts';
+import type { ActivityDeps } from './deps.ts';
+
+/** The run cannot go on, and a person has to know why; never retried. */
+export class ImportRefused extends Error {
+  readonly code: string;
+  readonly more: object;
+  constructor(code: string, message: string, more: object = {}) {
+    super(message);
+    this.code = code;
+    this.more = more;
+  }
+}
+
+type Activity = (input: never) => Promise<unknown>;
+
+/**
+ * Wraps activities so that each kind of failure reaches the workflow as one of few types: `Refused` (a person's
+ * business), `Fenced` (not ours any more), `StagingLost`, `PlanMoved`, `Unavailable` (the same again may work).
+ * Anything else is a bug and is retried a few times as Temporal does by default.
+ */
+export function guarded<T extends Record<string, Activity>>(deps: ActivityDeps, activities: T): T {
+  return Object.fromEntries(
+    Object.entries(activities).map(([name, run]) => [
+      name,
+      async (input: never) => {
+        const beat = setInterval(() => Context.current().heartbeat(), 1000);
+        try {
+          return await run(input);
+        } catch (error) {
+          throw asFailure(deps, name, input, error);
+        } finally {
+          clearInterval(beat);
+        }
+      },
+    ]),
+  ) as T;
+}
+
+function asFailure(deps: ActivityDeps, name: string, input: unknown, error: unknown): unknown {
+  const signal = Context.current().cancellationSignal;
+  if (signal.aborted && !isFenced(error)) return new CancelledFailure('cancelled');
+  const log = deps.log.child({
+    activity: name,
+    attempt: activityInfo().attempt,
+    import: (input as { importId?: string }).importId,
+  });
+  const failure = (type: string, nonRetryable: boolean, message: string, details: unknown[] = []) =>
+    ApplicationFailure.create({
+      type,
+      nonRetryable,
+      message,
+      details,
+      cause: error instanceof Error ? error : undefined,
+    });
+
+  if (error instanceof ApplicationFailure) return error;
+  if (error instanceof ImportRefused)
+    return failure('Refused', true, error.message, [
+      { code: error.code, message: error.message, ...error.more },
+    ]);
+  if (
+    error instanceof FileError ||
+    error instanceof TargetRefused ||
+    error instanceof ObjectChanged ||
+    error instanceof ObjectMissing
+  ) {
+    return failure('Refused', true, error.message, [{ code: error.code, message: error.message }]);
+  }
+  if (isFenced(error)) return failure('Fenced', true, 'The run was stopped or taken over.');
+  if (error instanceof StagingLost) return failure('StagingLost', true, 'The staged rows are gone.');
+  if (error instanceof PlanMoved) return failure('PlanMoved', true, error.message);
+  if (isPlanLost(error)) {
+    log.error({ err: error }, 'plan lost');
+    return failure('Refused', true, 'The approved plan is not the plan that is there.', [
+      {
+        code: 'plan_lost',
+        message:
+          'The plan that was approved is no longer whole, so nothing more was written. Start the import again.',
+      },
+    ]);
+  }
+  if (isTargetChanged(error)) {
+    log.error({ err: error }, 'target changed');
+    return failure('Refused', true, 'The target table changed.', [
+      {
+        code: 'target_changed',
+        message:
+          'The target table was changed while the import ran, or Waybill may no longer write to it. Check its columns and rights, then retry.',
+      },
+    ]);
+  }
+  if (isDatabaseUnavailable(error)) {
+    log.warn({ err: error }, 'database unavailable');
+    return failure('Unavailable', false, 'The database does not answer.', [{ what: 'database' }]);
+  }
+  if (error instanceof StoreUnavailable) {
+    log.warn({ err: error }, 'object store unavailable');
+    return failure('Unavailable', false, 'The object store does not answer.', [{ what: 'object store' }]);
+  }
+  log.error({ err: error }, 'activity failed');
+  return error;
+}

@@ -1,0 +1,63 @@
+import { Context } from '@temporalio/activity';
+import { applyBatches } from '../db/control.ts';
+import { guardFigures } from '../db/guard.ts';
+import { recordIssues } from '../db/issues-of-plan.ts';
+import { makePlan, type Plan } from '../db/plan.ts';
+import { rebasePlan } from '../db/rebase.ts';
+import { guardReasons } from '../review/guard.ts';
+import type { ActivityDeps } from './deps.ts';
+import { planRequest, type RunInput } from './run.ts';
+
+/** A transaction should hold the lock for about this long: a pause waits for it. */
+const TRANSACTION_MS = 200;
+const MOST_BATCHES = 4;
+
+export interface Planned {
+  version: number;
+  digest: string;
+  counts: Plan['counts'];
+  /** Why the guard holds it; empty under other policies or where it may pass. */
+  reasons: string[];
+}
+
+/** Plan, rebase, apply. */
+export function createLoadActivities(deps: ActivityDeps) {
+  const { pool } = deps;
+  return {
+    async plan(input: RunInput): Promise<Planned> {
+      const signal = Context.current().cancellationSignal;
+      const request = await planRequest(deps, input);
+      const plan = await makePlan(pool, request, signal);
+      if (plan.counts.blocked + plan.counts.duplicates > 0) await recordIssues(pool, input.importId, request.lockKey);
+      let reasons: string[] = [];
+      if (request.policy === 'guard') {
+        const figures = await guardFigures(pool, { ...request, counts: plan.counts });
+        reasons = guardReasons(figures);
+        await pool.query('update waybill.plans set guard = $3 where import_id = $1 and version = $2', [
+          input.importId, plan.version, JSON.stringify({ ...figures, reasons }),
+        ]);
+      }
+      return { version: plan.version, digest: plan.digest, counts: plan.counts, reasons };
+    },
+
+    async rebase(input: RunInput): Promise<Planned> {
+      const plan = await rebasePlan(pool, await planRequest(deps, input), Context.current().cancellationSignal);
+      return { version: plan.version, digest: plan.digest, counts: plan.counts, reasons: [] };
+    },
+
+    /** Applies the batches first..last, several in one transaction where they are quick. */
+    async apply(input: RunInput & { wave: number; first: number; last: number }): Promise<void> {
+      const signal = Context.current().cancellationSignal;
+      let size = 1;
+      for (let batch = input.first; batch <= input.last; ) {
+        signal.throwIfAborted();
+        const last = Math.min(batch + size - 1, input.last);
+        const started = performance.now();
+        await applyBatches(pool, input.importId, input.epoch, input.wave, batch, last);
+        const each = (performance.now() - started) / (last - batch + 1);
+        size = Math.max(1, Math.min(MOST_BATCHES, Math.floor(TRANSACTION_MS / each)));
+        batch = last + 1;
+      }
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { Context } from '@temporalio/activity';
+import { finishImport, proveImport } from '../db/control.ts';
+import { recordIssues, reportRows } from '../db/issues-of-plan.ts';
+import { planTable } from '../db/plan.ts';
+import { readRecord } from '../intake/record-values.ts';
+import type { Manifest } from '../intake/types.ts';
+import { csvLine } from '../intake/csv-line.ts';
+import { objectKeys } from '../storage/keys.ts';
+import type { ActivityDeps } from './deps.ts';
+import { canonicalPath, readImport, readManifest, type RunInput } from './run.ts';
+import type { ImportRow } from '../db/control.ts';
+
+/** Proves the accounting, writes the reports and ends the run. */
+export function createNotifyActivities(deps: ActivityDeps) {
+  const { pool, store } = deps;
+
+  /** The records that did not go in, in the file's own columns, to be corrected and imported again. */
+  async function* report(row: ImportRow, manifest: Manifest, signal: AbortSignal): AsyncGenerator<string> {
+    const path = await canonicalPath(deps, row, manifest, signal);
+    yield '\ufeff' + csvLine(['line', 'codes', 'messages', ...manifest.columns.map((column) => column.original || column.name)]);
+    for await (const page of reportRows(pool, row.import_id, row.lock_key)) {
+      signal.throwIfAborted();
+      let text = '';
+      for (const { line, codes, messages, raw, offset, bytes } of page) {
+        const cells = raw ?? (await readRecord({ path, offset, bytes, dialect: manifest.canonicalDialect }));
+        text += csvLine([String(line), codes.join(' '), messages.join(' '), ...cells]);
+      }
+      yield text;
+    }
+  }
+
+  return {
+    async notify(input: RunInput): Promise<{ status: string; accounting: Record<string, number> }> {
+      const signal = Context.current().cancellationSignal;
+      const row = await readImport(deps, input.importId);
+      const keys = objectKeys(row.tenant_id, row.import_id);
+      const manifest = await readManifest(deps, row);
+
+      // The ledger's index: look-ups by record, and the proof that no record is in it twice.
+      const index = `plan_${row.lock_key}_record`;
+      await pool.query(`create unique index if not exists ${index} on ${planTable(row.lock_key)} (_record)`);
+      const proof = await proveImport(pool, input.importId);
+      const { accounting } = proof;
+      const refused = accounting['blocked']! + accounting['stale']! + accounting['failed']!;
+      if (refused + accounting['duplicates']! > 0) await recordIssues(pool, input.importId, row.lock_key);
+      if (refused > 0) {
+        await store.write(keys.errors, Readable.from(report(row, manifest, signal)), { contentType: 'text/csv; charset=utf-8', signal });
+      }
+      const document = {
+        import: row.import_id, dataset: row.dataset, profile: { name: row.profile, version: row.profile_version },
+        file: { name: row.file_name, bytes: manifest.bytes, sha256: manifest.sha256, contentSha256: manifest.contentSha256 },
+        manifestSha256: createHash('sha256').update(JSON.stringify(manifest)).digest('hex'),
+        plan: (await pool.query('select version, digest, counts, made_at from waybill.plans where import_id = $1 order by version', [input.importId])).rows,
+        ...proof,
+        receipts: (await pool.query('select wave, batch, epoch, created, updated, unchanged, stale, failed, committed_at from waybill.receipts where import_id = $1 order by wave, batch', [input.importId])).rows,
+        check: `select waybill.prove('${row.import_id}')`,
+      };
+      await store.write(keys.proof, Buffer.from(JSON.stringify(document, null, 2)), { contentType: 'application/json', signal });
+      const ended = await finishImport(pool, {
+        importId: input.importId, epoch: input.epoch, proof, proofKey: keys.proof, reportKey: refused > 0 ? keys.errors : null,
+      });
+      return { status: ended!.status, accounting };
+    },
+  };
+}

@@ -1,0 +1,118 @@
+import { findImport, type ImportRow } from '../db/control.ts';
+import type { WrittenField } from '../db/apply-program.ts';
+import { findProfile } from '../db/profiles.ts';
+import { describeTarget, type Target } from '../db/target.ts';
+import type { PlanRequest } from '../db/plan.ts';
+import type { Dataset } from '../datasets/types.ts';
+import { findDataset } from '../datasets/index.ts';
+import { rulesFrom } from '../intake/mapping.ts';
+import type { FieldRule, Manifest } from '../intake/types.ts';
+import { rebuildCanonical } from '../intake/ensure-canonical.ts';
+import { objectKeys } from '../storage/keys.ts';
+import { access } from 'node:fs/promises';
+import { ImportRefused } from './guarded.ts';
+import type { ActivityDeps } from './deps.ts';
+
+/** What every activity of a run is called with. */
+export interface RunInput {
+  importId: string;
+  epoch: number;
+}
+
+export async function readImport(deps: ActivityDeps, importId: string): Promise<ImportRow> {
+  const row = await findImport(deps.pool, importId);
+  if (!row) throw new ImportRefused('unknown_import', `There is no import ${importId}.`);
+  return row;
+}
+
+export function datasetOf(row: ImportRow): Dataset {
+  const dataset = findDataset(row.dataset);
+  if (!dataset) throw new ImportRefused('unknown_dataset', `There is no dataset ${row.dataset}.`);
+  return dataset;
+}
+
+export const targetOf = (deps: ActivityDeps, dataset: Dataset): Promise<Target> =>
+  describeTarget(deps.pool, dataset.target.schema, dataset.target.table, dataset.key.index);
+
+export async function readManifest(deps: ActivityDeps, row: ImportRow): Promise<Manifest> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of await deps.store.read(objectKeys(row.tenant_id, row.import_id).manifest))
+    chunks.push(chunk);
+  return JSON.parse(Buffer.concat(chunks).toString('utf8')) as Manifest;
+}
+
+/** Rules for the reader and fields for the writer, from the profile that is pinned to the import. */
+export async function settledFields(
+  deps: ActivityDeps,
+  row: ImportRow,
+  dataset: Dataset,
+  target: Target,
+): Promise<{ rules: FieldRule[]; fields: WrittenField[] }> {
+  const profile =
+    row.profile &&
+    (await findProfile(deps.pool, row.tenant_id, row.dataset, row.profile, row.profile_version));
+  if (!profile) throw new Error(`import ${row.import_id} has no profile yet`);
+  const rules = rulesFrom(profile.mapping, dataset.fields, dataset.key.fields);
+  const fields = rules.map((rule): WrittenField => {
+    const column = dataset.fields.find((field) => field.name === rule.name)!.column;
+    const type = target.columns.find((c) => c.name === column)?.type;
+    if (!type) {
+      throw new ImportRefused(
+        'target_changed',
+        `The table ${target.schema}.${target.table} has no column ${column} (any more).`,
+      );
+    }
+    const number = rule.type === 'integer' || rule.type === 'decimal';
+    return {
+      column,
+      type,
+      empty: rule.empty === 'clear' ? 'clear' : 'keep',
+      key: rule.key,
+      add: row.mode === 'add' && number && !rule.key,
+    };
+  });
+  return { rules, fields };
+}
+
+/** Path of the canonical bytes on this host; spooled anew where they are not there. */
+export async function canonicalPath(
+  deps: ActivityDeps,
+  row: ImportRow,
+  manifest: Manifest,
+  signal?: AbortSignal,
+): Promise<string> {
+  const spool = await deps.spool.open(row.import_id);
+  const path = manifest.canonical === 'raw' ? spool.rawPath : spool.canonicalPath;
+  try {
+    await access(path);
+    return path;
+  } catch {
+    const source = await deps.store.read(row.object_key!, { etag: row.object_etag ?? undefined, signal });
+    return rebuildCanonical({ source, manifest, spool, signal });
+  }
+}
+
+/** Everything that planning and rebasing ask for. */
+export async function planRequest(
+  deps: ActivityDeps,
+  input: RunInput,
+  manifest?: Manifest,
+): Promise<PlanRequest> {
+  const row = await readImport(deps, input.importId);
+  const dataset = datasetOf(row);
+  const target = await targetOf(deps, dataset);
+  const { fields } = await settledFields(deps, row, dataset, target);
+  return {
+    importId: row.import_id,
+    lockKey: row.lock_key,
+    tenantId: row.tenant_id,
+    epoch: input.epoch,
+    incarnation: row.incarnation,
+    dataset,
+    fields,
+    target,
+    manifest: manifest ?? (await readManifest(deps, row)),
+    mode: row.mode,
+    policy: row.policy,
+  };
+}

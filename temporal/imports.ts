@@ -1,0 +1,128 @@
+import {
+  type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError, WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError, isGrpcServiceError,
+} from '@temporalio/client';
+import { ApplicationFailure, defineSearchAttributeKey } from '@temporalio/common';
+import type { Mapping } from '../intake/types.ts';
+import { IMPORT_FILE, queues, type Progress } from '../workflows/messages.ts';
+
+/** No worker answered in time: 503, try again. */
+export class NoWorkerError extends Error {}
+/** The run said no, in a sentence for a person: 409. */
+export class RefusedError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+/** There is no workflow to talk to. */
+export class NotRunningError extends Error {}
+
+/** How long a person waits for an answer before they are told that nobody works. */
+const ANSWER_WITHIN_MS = 5000;
+
+const keyword = (name: string) => defineSearchAttributeKey(name, 'KEYWORD');
+
+export interface StartImport {
+  importId: string;
+  tenantId: string;
+  dataset: string;
+  fileName: string;
+  policy: string;
+}
+
+/** Talks to the workflows of imports. The workflow's id is the import's. */
+export interface ImportRuns {
+  /** Starts the run; if it runs already nothing happens. */
+  start(run: StartImport): Promise<void>;
+  signal(importId: string, what: 'pause' | 'resume' | 'cancel' | 'turn', message?: { actor?: string; reason?: string }): Promise<void>;
+  confirmMapping(importId: string, answer: { mapping: Mapping; actor: string }): Promise<void>;
+  approve(importId: string, answer: { plan: { version: number; digest: string }; actor: string }): Promise<void>;
+  discard(importId: string, answer: { actor: string }): Promise<void>;
+  /** Null where no workflow or no worker answers. */
+  progress(importId: string): Promise<Progress | null>;
+}
+
+/** What the Temporal Web UI shows of an import without opening anything. */
+export const importAttributes = (run: StartImport) => ({
+  staticSummary: `${run.fileName} -> ${run.dataset}`.slice(0, 200),
+  staticDetails: `Import of **${run.fileName}** into **${run.dataset}** for tenant **${run.tenantId}**, policy **${run.policy}**. The current details below tell how it stands; pause, resume and cancel are signals.`,
+  typedSearchAttributes: [
+    { key: keyword('WaybillDataset'), value: run.dataset },
+    { key: keyword('WaybillTenant'), value: run.tenantId },
+    { key: keyword('WaybillState'), value: 'queued' },
+    { key: keyword('WaybillFile'), value: run.fileName.slice(0, 255) },
+    { key: keyword('WaybillPolicy'), value: run.policy },
+  ],
+});
+
+export function createImportRuns(client: Client): ImportRuns {
+  const { workflow } = client;
+  const update = async (importId: string, name: string, argument: unknown) => {
+    const handle = workflow.getHandle(importId);
+    try {
+      await client.connection.withDeadline(Date.now() + ANSWER_WITHIN_MS, () => handle.executeUpdate(name, { args: [argument] }));
+    } catch (error) {
+      if (error instanceof WorkflowUpdateFailedError) {
+        const cause = error.cause instanceof ApplicationFailure ? error.cause : rootCause(error);
+        throw new RefusedError(codes[cause?.type ?? ''] ?? 'refused', cause?.message ?? error.message);
+      }
+      if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isDeadline(error)) throw new NoWorkerError();
+      if (error instanceof WorkflowNotFoundError) throw new NotRunningError();
+      throw error;
+    }
+  };
+  return {
+    async start(run) {
+      try {
+        await workflow.start(IMPORT_FILE, {
+          workflowId: run.importId,
+          taskQueue: queues.workflow,
+          args: [{ importId: run.importId, tenantId: run.tenantId }],
+          workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+          workflowIdConflictPolicy: 'USE_EXISTING',
+          priority: { fairnessKey: run.tenantId },
+          ...importAttributes(run),
+        });
+      } catch (error) {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      }
+    },
+    async signal(importId, what, message) {
+      try {
+        await workflow.getHandle(importId).signal(what, message ?? {});
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) throw new NotRunningError();
+        throw error;
+      }
+    },
+    confirmMapping: (importId, answer) => update(importId, 'confirmMapping', answer),
+    approve: (importId, answer) => update(importId, 'approve', answer),
+    discard: (importId, answer) => update(importId, 'discard', answer),
+    async progress(importId) {
+      try {
+        return await client.connection.withDeadline(Date.now() + ANSWER_WITHIN_MS, () =>
+          workflow.getHandle(importId).query<Progress>('progress'),
+        );
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError || isDeadline(error) || isGrpcServiceError(error)) return null;
+        throw error;
+      }
+    },
+  };
+}
+
+const codes: Record<string, string> = {
+  PlanMoved: 'plan_moved', NotWaiting: 'not_waiting', MappingRefused: 'mapping_refused', Fenced: 'not_waiting',
+};
+
+function rootCause(error: unknown): ApplicationFailure | null {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof ApplicationFailure) return at;
+  }
+  return null;
+}
+
+const DEADLINE_EXCEEDED = 4;
+const isDeadline = (error: unknown): boolean => isGrpcServiceError(error) && Number(error.code) === DEADLINE_EXCEEDED;

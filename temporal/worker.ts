@@ -1,0 +1,93 @@
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
+import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
+import { pino } from 'pino';
+import { createDeliveryActivities } from '../activities/deliver.ts';
+import { createSyncActivities } from '../activities/sync.ts';
+import type { ActivityDeps } from '../activities/deps.ts';
+import { createControlQueueActivities, createLoadQueueActivities } from '../activities/index.ts';
+import { connectPool, connectSql } from '../db/connect.ts';
+import { createSegmentPool } from '../intake/segment-pool.ts';
+import { openObjectStore } from '../storage/objects.ts';
+import { openSpool } from '../storage/spool.ts';
+import { queues } from '../workflows/messages.ts';
+import { workflowBundle } from './bundle.ts';
+import { temporalSettings } from './connection.ts';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const SPOOL_QUOTA = Number(process.env['WAYBILL_SPOOL_BYTES'] ?? 20 * 1024 ** 3);
+
+const log = pino({ name: 'worker', level: process.env['WAYBILL_LOG'] ?? 'info' });
+const data = process.env['WAYBILL_DATA'] ?? '.waybill';
+const settings = temporalSettings(process.env);
+
+Runtime.install({
+  // Signals are handled below, in the order that a drain needs.
+  shutdownSignals: [],
+  logger: {
+    log: () => {}, trace: () => {}, debug: () => {}, info: () => {},
+    warn: (message, meta) => log.warn(meta ?? {}, message),
+    error: (message, meta) => log.error(meta ?? {}, message),
+  },
+});
+
+const pool = connectPool(process.env['DATABASE_URL']!, { max: 16, name: 'waybill worker' });
+const sql = connectSql(process.env['DATABASE_URL']!, { max: 4, name: 'waybill worker' });
+const store = openObjectStore(process.env);
+const spool = openSpool(join(data, 'spool'), SPOOL_QUOTA);
+await spool.sweep(DAY_MS);
+const segments = createSegmentPool({ threads: 2 });
+const connection = await NativeConnection.connect(settings);
+const client = new Client({ connection: await Connection.connect(settings), namespace: settings.namespace });
+
+const deps: ActivityDeps = {
+  pool, store, spool, segments, log,
+  hostQueue: `${queues.load}-${hostname()}`,
+  async currentRun(workflowId) {
+    try {
+      return (await client.workflow.getHandle(workflowId).describe()).runId;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return null;
+      throw error;
+    }
+  },
+};
+
+const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime' | 'shutdownForceTime'> = {
+  connection, namespace: settings.namespace, shutdownGraceTime: '10 seconds', shutdownForceTime: '20 seconds',
+};
+const workflowWorker = (taskQueue: string, bundle: string, more: Partial<WorkerOptions> = {}) =>
+  Worker.create({
+    ...shared, taskQueue, workflowBundle: { codePath: bundle }, maxCachedWorkflows: 100,
+    // A dead worker's cached workflows move on after this.
+    stickyQueueScheduleToStartTimeout: '2 seconds',
+    ...more,
+  });
+
+const bundle = await workflowBundle(join(data, 'cache'));
+const loadActivities = { ...createLoadQueueActivities(deps), ...createSyncActivities({ sql, store, log }) };
+const workers = await Promise.all([
+  workflowWorker(queues.workflow, bundle),
+  Worker.create({ ...shared, taskQueue: queues.load, activities: loadActivities, maxConcurrentActivityTaskExecutions: 8 }),
+  Worker.create({ ...shared, taskQueue: deps.hostQueue, activities: loadActivities, maxConcurrentActivityTaskExecutions: 4 }),
+  Worker.create({ ...shared, taskQueue: queues.control, activities: createControlQueueActivities(deps), maxConcurrentActivityTaskExecutions: 20 }),
+  workflowWorker(queues.delivery, bundle, {
+    activities: createDeliveryActivities({ sql, log }), maxConcurrentActivityTaskExecutions: 50, maxCachedWorkflows: 50,
+  }),
+]);
+
+let stopping = false;
+const stop = (signal: string) => {
+  if (stopping) return;
+  stopping = true;
+  log.info({ signal }, 'draining');
+  for (const worker of workers) worker.shutdown();
+};
+process.on('SIGTERM', stop);
+process.on('SIGINT', stop);
+
+log.info({ queues: workers.map((worker) => worker.options.taskQueue) }, 'polling');
+await Promise.all(workers.map((worker) => worker.run()));
+await segments.close();
+await Promise.all([pool.end(), sql.end(), store.close(), connection.close(), client.connection.close()]);

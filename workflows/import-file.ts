@@ -1,0 +1,243 @@
+import * as wf from '@temporalio/workflow';
+import type { Claimed } from '../activities/control.ts';
+import type { Planned } from '../activities/load.ts';
+import * as activities from './import-activities.ts';
+import {
+  approveUpdate, cancelSignal, confirmMappingUpdate, discardUpdate, pauseSignal, progressQuery, resumeSignal, turnSignal,
+  type ImportFileInput, type Progress,
+} from './messages.ts';
+import { Interrupted, RunState, type Refusal } from './import-state.ts';
+
+const { control, load } = activities;
+
+/**
+ * One file into one dataset. Everything that matters is in the database: this function only says what comes next,
+ * and can be started again at any point. What a claim finds done is not done again.
+ */
+export async function importFile(input: ImportFileInput): Promise<{ status: string }> {
+  const { importId } = input;
+  const { workflowId, runId } = wf.workflowInfo();
+  const state = new RunState(importId);
+  listen(state);
+
+  for (;;) {
+    try {
+      const claimed = await state.throughOutage(() => control.claim({ importId, runId }));
+      if (!claimed) return { status: 'over' };
+      state.begin(claimed);
+      if (claimed.status === 'paused') throw new Interrupted();
+      const status = await state.interruptible(() => run(state, claimed));
+      await finishUp(state);
+      return { status };
+    } catch (error) {
+      if (error instanceof wf.ContinueAsNew) throw error;
+      const ended = await settle(state, error, workflowId, runId);
+      if (ended) return ended;
+    }
+    if (wf.workflowInfo().continueAsNewSuggested) {
+      await wf.condition(wf.allHandlersFinished);
+      await wf.continueAsNew<typeof importFile>(input);
+    }
+  }
+}
+
+/** The phases in their order, from wherever the import stands. */
+async function run(state: RunState, claimed: Claimed): Promise<string> {
+  const at = () => ({ importId: state.importId, epoch: state.epoch });
+  let plan: Planned | null = null;
+  let wave = claimed.approvedWave;
+
+  if (claimed.planVersion === 0 || wave === null) {
+    await state.enter('download');
+    await state.throughOutage(() => load.download(at()));
+    await state.enter('inspect');
+    const inspected = await state.throughOutage(() => load.inspect(at()));
+    state.describe(`${inspected.rows.toLocaleString()} rows, ${inspected.rejected.toLocaleString()} rejected by the reader`);
+
+    await state.enter('map');
+    for (;;) {
+      const mapped = await state.throughOutage(() => load.map({ ...at(), confirmed: state.confirmed }));
+      if (mapped.settled) break;
+      await state.waitForPerson({ what: 'mapping', questions: mapped.questions }, () => state.confirmed);
+      state.confirmed = false;
+    }
+
+    await state.enter('validate');
+    if (inspected.heavy) await takeTurn(state, 'slot');
+    if (claimed.policy === 'auto') {
+      await stageAll(state, inspected.hostQueue);
+      await takeTurn(state, 'turn');
+      plan = await planAll(state, inspected.hostQueue);
+    } else {
+      await stageAll(state, inspected.hostQueue);
+      plan = await planAll(state, inspected.hostQueue);
+      await state.enter('review');
+      const holds = claimed.policy === 'review' ? ['This import asks for approval.'] : plan.reasons;
+      if (holds.length > 0) {
+        state.plan = { version: plan.version, digest: plan.digest };
+        const { counts } = plan;
+        await state.waitForPerson({ what: 'approval', reasons: holds, plan: state.plan, counts }, () => state.approved);
+      } else {
+        await state.throughOutage(() => control.approve({ ...at(), plan: { version: plan!.version, digest: plan!.digest }, actor: 'guard' }));
+      }
+      await takeTurn(state, 'turn');
+    }
+    wave = 1;
+  } else {
+    const turn = await takeTurn(state, 'turn');
+    if (turn.moved) await state.throughOutage(() => load.rebase(at()));
+  }
+
+  await state.enter('apply');
+  await applyAll(state);
+  await state.enter('notify');
+  const ended = await state.throughOutage(() => load.notify(at()));
+  state.ended(ended.status, ended.accounting);
+  return ended.status;
+}
+
+/** Staging goes to the host that has the file on its disk; if that host is gone, to any. */
+async function stageAll(state: RunState, hostQueue: string): Promise<void> {
+  const input = { importId: state.importId, epoch: state.epoch };
+  await state.throughOutage(async () => {
+    try {
+      await activities.onHost(hostQueue).stage(input);
+    } catch (error) {
+      if (!activities.neverStarted(error)) throw error;
+      await load.stage(input);
+    }
+  });
+}
+
+async function planAll(state: RunState, hostQueue: string): Promise<Planned> {
+  for (;;) {
+    try {
+      return await state.throughOutage(() => load.plan({ importId: state.importId, epoch: state.epoch }));
+    } catch (error) {
+      // The server crashed and emptied the unlogged tables: the file is staged again, into new ones.
+      if (activities.failureType(error) !== 'StagingLost') throw error;
+      await state.throughOutage(() => load.renewStaging({ importId: state.importId, epoch: state.epoch }));
+      await stageAll(state, hostQueue);
+    }
+  }
+}
+
+async function takeTurn(state: RunState, kind: 'turn' | 'slot'): Promise<{ moved: boolean }> {
+  for (;;) {
+    const answer = await state.throughOutage(() => control.turn({ importId: state.importId, epoch: state.epoch, kind }));
+    if (answer.held) {
+      state.waitingFor = null;
+      return answer;
+    }
+    state.waitFor(kind, `${answer.ahead} before this one`);
+    state.turnFreed = false;
+    // The one before us signals when it ends; the timer is for when it cannot.
+    await wf.condition(() => state.turnFreed, '15 seconds');
+  }
+}
+
+/** Applies what has no receipt yet, a few lanes at a time over ranges that do not meet. */
+async function applyAll(state: RunState): Promise<void> {
+  const pending = await state.throughOutage(() => control.pending({ importId: state.importId, epoch: state.epoch }));
+  if (!pending) throw new Error('nobody approved this plan');
+  const ranges = activities.laneRanges(pending.ranges, pending.lanes);
+  let next = 0;
+  const lane = async () => {
+    for (let range = ranges[next++]; range !== undefined; range = ranges[next++]) {
+      const { first, last } = range;
+      const summary = `batches ${first} to ${last} of wave ${pending.wave}`;
+      await state.throughOutage(() =>
+        activities.applying(summary).apply({ importId: state.importId, epoch: state.epoch, wave: pending.wave, first, last }),
+      );
+    }
+  };
+  await Promise.all(Array.from({ length: pending.lanes }, lane));
+}
+
+/** After anything that is not a straight end: what does the database say, and does the run go on? */
+async function settle(state: RunState, error: unknown, workflowId: string, runId: string): Promise<{ status: string } | null> {
+  const { importId } = state;
+  return wf.CancellationScope.nonCancellable(async () => {
+    if (wf.isCancellation(error) && !state.stopWanted) {
+      // Cancel pressed in Temporal.
+      state.stopWanted = { what: 'cancel', actor: 'temporal', reason: 'Cancelled in Temporal.' };
+    }
+    const stop = state.takeStop();
+    if (stop) {
+      await state.throughOutage(() => control.stop({ importId, ...stop }));
+    } else if (!(error instanceof Interrupted) && activities.failureType(error) !== 'Fenced') {
+      const refusal: Refusal = activities.refusalOf(error);
+      const status = await state.throughOutage(() => control.fail({ importId, epoch: state.epoch, error: refusal })).catch((later: unknown) => {
+        if (activities.failureType(later) === 'Fenced') return null;
+        throw later;
+      });
+      if (status !== null) {
+        state.ended(status, null, refusal.message);
+        await finishUp(state);
+        return { status };
+      }
+    }
+
+    for (;;) {
+      const seen = await state.throughOutage(() => control.look({ importId, workflowId, runId }));
+      if (!seen.current) return { status: 'taken over' };
+      if (seen.status === 'paused') {
+        state.paused();
+        // Signals end the wait; the timer is for a resume whose signal was lost.
+        await wf.condition(() => state.resumeWanted !== null || state.stopWanted !== null, '5 minutes');
+        const stop = state.takeStop();
+        const resume = state.takeResume();
+        if (stop) await state.throughOutage(() => control.stop({ importId, ...stop }));
+        else if (resume) await state.throughOutage(() => control.resume({ importId, ...resume }));
+        continue;
+      }
+      if (['queued', 'running', 'waiting'].includes(seen.status)) return null;
+      state.ended(seen.status, null, seen.error ?? undefined);
+      await finishUp(state);
+      return { status: seen.status };
+    }
+  });
+}
+
+async function finishUp(state: RunState): Promise<void> {
+  await wf.CancellationScope.nonCancellable(() => state.throughOutage(() => control.cleanUp({ importId: state.importId })));
+  await wf.condition(wf.allHandlersFinished);
+}
+
+function listen(state: RunState): void {
+  wf.setHandler(progressQuery, (): Progress => state.progress());
+  wf.setHandler(pauseSignal, (message) => state.wantStop({ what: 'pause', actor: message?.actor ?? 'a signal' }));
+  wf.setHandler(cancelSignal, (message) =>
+    state.wantStop({ what: 'cancel', actor: message?.actor ?? 'a signal', reason: message?.reason }),
+  );
+  wf.setHandler(resumeSignal, (message) => state.wantResume(message?.actor ?? 'a signal'));
+  wf.setHandler(turnSignal, () => {
+    state.turnFreed = true;
+  });
+  wf.setHandler(
+    confirmMappingUpdate,
+    async ({ mapping, actor }) => {
+      await control.confirm({ importId: state.importId, epoch: state.epoch, mapping, actor });
+      state.confirmed = true;
+    },
+    { validator: (_answer) => state.mustWaitFor('mapping') },
+  );
+  wf.setHandler(
+    approveUpdate,
+    async ({ plan, actor }) => {
+      await control.approve({ importId: state.importId, epoch: state.epoch, plan, actor });
+      state.approved = true;
+    },
+    {
+      validator: ({ plan }) => {
+        state.mustWaitFor('approval');
+        state.mustBePlan(plan);
+      },
+    },
+  );
+  wf.setHandler(
+    discardUpdate,
+    async ({ actor }) => state.wantStop({ what: 'cancel', actor, reason: `Discarded by ${actor}.` }),
+    { validator: (_answer) => state.mustWait() },
+  );
+}

@@ -1,0 +1,207 @@
+import { defineSearchAttributeKey } from '@temporalio/common';
+import * as wf from '@temporalio/workflow';
+import type { Claimed } from '../activities/control.ts';
+import { control, unavailableWhat } from './import-activities.ts';
+import type { Progress } from './messages.ts';
+
+export interface Refusal {
+  code: string;
+  message: string;
+}
+
+interface Stop {
+  what: 'pause' | 'cancel';
+  actor: string;
+  reason?: string;
+}
+
+/** The run was stopped from outside: what the database says decides what comes next. */
+export class Interrupted extends Error {}
+
+/** How long an outage is waited out before the run gives up and fails with a way back (`retry`). */
+const GIVE_UP_AFTER_MS = 24 * 60 * 60 * 1000;
+
+const states = defineSearchAttributeKey('WaybillState', 'KEYWORD');
+const phases = defineSearchAttributeKey('WaybillPhase', 'KEYWORD');
+
+/** What one run of the workflow knows, and what it shows: query, details and search attributes follow it. */
+export class RunState {
+  readonly importId: string;
+  epoch = 0;
+  phase: string | null = null;
+  status = 'queued';
+  waitingFor: Progress['waitingFor'] = null;
+  stopWanted: Stop | null = null;
+  resumeWanted: { actor: string } | null = null;
+  turnFreed = false;
+  confirmed = false;
+  approved = false;
+  plan: { version: number; digest: string } | null = null;
+  private scope: wf.CancellationScope | null = null;
+  private facts: string[] = [];
+  private headline = '';
+  private shown = '';
+
+  constructor(importId: string) {
+    this.importId = importId;
+  }
+
+  begin(claimed: Claimed): void {
+    this.epoch = claimed.epoch;
+    this.status = claimed.status;
+    this.waitingFor = null;
+    this.approved = claimed.approvedWave !== null;
+    this.headline = `**${claimed.fileName}** into **${claimed.dataset}** (tenant ${claimed.tenantId}, policy ${claimed.policy})`;
+    this.show();
+  }
+
+  progress(): Progress {
+    return { status: this.status, phase: this.phase, waitingFor: this.waitingFor };
+  }
+
+  async enter(phase: string): Promise<void> {
+    await this.throughOutage(() => control.enter({ importId: this.importId, epoch: this.epoch, phase }));
+    this.phase = phase;
+    this.status = 'running';
+    this.waitingFor = null;
+    this.show();
+  }
+
+  /** Runs the phases so that a pause or cancel ends what is under way at once. */
+  async interruptible<T>(work: () => Promise<T>): Promise<T> {
+    if (this.stopWanted) throw new Interrupted();
+    this.scope = new wf.CancellationScope({ cancellable: true });
+    try {
+      return await this.scope.run(work);
+    } catch (error) {
+      if (this.stopWanted && wf.isCancellation(error)) throw new Interrupted();
+      throw error;
+    } finally {
+      this.scope = null;
+    }
+  }
+
+  wantStop(stop: Stop): void {
+    this.stopWanted = stop;
+    this.resumeWanted = null;
+    this.scope?.cancel();
+  }
+
+  takeStop(): Stop | null {
+    const stop = this.stopWanted;
+    this.stopWanted = null;
+    return stop;
+  }
+
+  takeResume(): { actor: string } | null {
+    const resume = this.resumeWanted;
+    this.resumeWanted = null;
+    return resume;
+  }
+
+  wantResume(actor: string): void {
+    if (this.stopWanted?.what === 'pause') this.stopWanted = null;
+    this.resumeWanted = { actor };
+  }
+
+  waitFor(what: string, message: string): void {
+    this.status = 'queued';
+    this.waitingFor = { what, since: this.waitingFor?.what === what ? this.waitingFor.since : now(), message };
+    this.show();
+  }
+
+  async waitForPerson(what: { what: string } & Record<string, unknown>, answered: () => boolean): Promise<void> {
+    if (!answered()) {
+      await this.throughOutage(() => control.wait({ importId: this.importId, epoch: this.epoch, what: { ...what, since: now() } }));
+      this.status = 'waiting';
+      this.waitingFor = { what: what.what, since: now() };
+      this.show();
+      await wf.condition(answered);
+    }
+    await this.throughOutage(() => control.goOn({ importId: this.importId, epoch: this.epoch }));
+    this.status = 'running';
+    this.waitingFor = null;
+    this.show();
+  }
+
+  /** Does it again for hours while a service is away, and shows what is waited for. */
+  async throughOutage<T>(work: () => Promise<T>): Promise<T> {
+    const started = Date.now();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const result = await work();
+        if (attempt > 1) {
+          this.waitingFor = null;
+          this.show();
+        }
+        return result;
+      } catch (error) {
+        const what = unavailableWhat(error);
+        if (what === null || Date.now() - started > GIVE_UP_AFTER_MS) throw error;
+        const pause = Math.min(60_000, 1000 * 2 ** Math.min(attempt, 6));
+        this.waitingFor = {
+          what, since: this.waitingFor?.what === what ? this.waitingFor.since : now(),
+          nextTryAt: new Date(Date.now() + pause).toISOString(),
+        };
+        this.show();
+        await wf.sleep(pause);
+      }
+    }
+  }
+
+  mustWait(): void {
+    if (this.status !== 'waiting') {
+      throw wf.ApplicationFailure.nonRetryable(`The import is ${this.status}; it does not wait for a person.`, 'NotWaiting');
+    }
+  }
+
+  mustWaitFor(what: string): void {
+    this.mustWait();
+    if (this.waitingFor?.what !== what) {
+      throw wf.ApplicationFailure.nonRetryable(`The import waits for ${this.waitingFor?.what}, not for ${what}.`, 'NotWaiting');
+    }
+  }
+
+  mustBePlan(plan: { version: number; digest: string }): void {
+    if (plan.version !== this.plan?.version || plan.digest !== this.plan.digest) {
+      throw wf.ApplicationFailure.nonRetryable('The plan has changed since you looked at it. Look at it again, then decide.', 'PlanMoved');
+    }
+  }
+
+  describe(fact: string): void {
+    this.facts.push(fact);
+    this.show();
+  }
+
+  paused(): void {
+    this.status = 'paused';
+    this.waitingFor = { what: 'resume', since: now() };
+    this.show();
+  }
+
+  ended(status: string, accounting: Record<string, number> | null, message?: string): void {
+    this.status = status;
+    this.phase = null;
+    this.waitingFor = null;
+    if (accounting) this.facts.push(Object.entries(accounting).filter(([, n]) => n > 0).map(([name, n]) => `${name} ${n.toLocaleString()}`).join(', '));
+    if (message) this.facts.push(message);
+    this.show();
+  }
+
+  private show(): void {
+    const waits = this.waitingFor
+      ? `Waits for ${this.waitingFor.what}${this.waitingFor.message ? ` (${this.waitingFor.message})` : ''} since ${this.waitingFor.since}${this.waitingFor.nextTryAt ? `, next try ${this.waitingFor.nextTryAt}` : ''}.`
+      : '';
+    const lines = [this.headline, `State: **${this.status}**${this.phase ? `, phase **${this.phase}**` : ''}. ${waits}`, ...this.facts.map((fact) => `- ${fact}`)];
+    wf.setCurrentDetails(lines.join('\n\n'));
+    const attributes = `${this.status}/${this.phase}`;
+    if (attributes === this.shown) return;
+    this.shown = attributes;
+    wf.upsertSearchAttributes([
+      { key: states, value: this.status },
+      { key: phases, value: this.phase ?? 'ended' },
+    ]);
+  }
+}
+
+const now = (): string => new Date().toISOString();

@@ -1,0 +1,4 @@
+/** Every workflow of the worker's bundle. */
+export { importFile } from './import-file.ts';
+export { deliverWebhook } from './deliver-webhook.ts';
+export { runSync } from './run-sync.ts';

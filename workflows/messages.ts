@@ -1,0 +1,32 @@
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Mapping } from '../intake/types.ts';
+
+/** Task queues; every process that serves one names it from here. */
+export const queues = { workflow: 'waybill', load: 'waybill-load', control: 'waybill-control', delivery: 'waybill-delivery' } as const;
+
+/** Type name of the workflow; its id is the import's id. */
+export const IMPORT_FILE = 'importFile';
+
+export interface ImportFileInput {
+  importId: string;
+  tenantId: string;
+}
+
+export interface Progress {
+  status: string;
+  phase: string | null;
+  /** Why nothing moves: an outage, a turn, a person. */
+  waitingFor: { what: string; since: string; nextTryAt?: string; message?: string } | null;
+}
+
+export const pauseSignal = defineSignal<[{ actor?: string }?]>('pause');
+export const resumeSignal = defineSignal<[{ actor?: string }?]>('resume');
+export const cancelSignal = defineSignal<[{ actor?: string; reason?: string }?]>('cancel');
+/** Sent by whoever gave a turn back to the next in line. */
+export const turnSignal = defineSignal('turn');
+
+export const progressQuery = defineQuery<Progress>('progress');
+
+export const confirmMappingUpdate = defineUpdate<void, [{ mapping: Mapping; actor: string }]>('confirmMapping');
+export const approveUpdate = defineUpdate<void, [{ plan: { version: number; digest: string }; actor: string }]>('approve');
+export const discardUpdate = defineUpdate<void, [{ actor: string }]>('discard');
