@@ -1,5 +1,6 @@
 /** `npm start`: everything Waybill needs, on this machine, from one command. Flags: --no-sample, --fresh. */
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -130,8 +131,8 @@ async function start(): Promise<void> {
   const { applied } = await migrate(databaseUrl);
   log(applied.length > 0 ? `Migrated the database: ${applied.join(', ')}.` : 'The database is up to date.');
   const roles = await ensureRoles(databaseUrl);
-  const admin = { tenantId: 'default', role: 'admin', name: 'local start' } as const;
-  const token = await mintToken(databaseUrl, admin);
+  const admin = { tenantId: 'default', role: 'admin' } as const;
+  const token = await mintToken(databaseUrl, { ...admin, name: 'local start' });
 
   const { port } = await choosePorts({ port: Number(process.env['PORT'] || 3000) });
   const url = `http://127.0.0.1:${port}`;
@@ -188,7 +189,7 @@ async function start(): Promise<void> {
   log('Ready.');
 
   if (!flags['no-sample']) await importSample(root, dataDir, { ...process.env, WAYBILL_DATA: dataDir }, log);
-  const secret = await mintSignInLink(databaseUrl, admin);
+  const secret = await mintSignInLink(databaseUrl, { ...admin, person: userInfo().username });
   console.log(`
   Console       ${url}/sign-in?token=${secret}
                 (signs you in once; from then on ${url})
