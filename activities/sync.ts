@@ -26,7 +26,7 @@ export interface SyncRunInput {
 
 /** `import`: the file lies in the store and its import is queued. Everything else ends the run. */
 export type FetchResult =
-  | { outcome: 'import'; tenantId: string; dataset: string; fileName: string }
+  | { outcome: 'import'; tenantId: string; dataset: string; fileName: string; policy: string }
   | { outcome: Exclude<syncs.SyncOutcome, 'imported'>; message: string };
 
 const TOTAL_MS = 60 * 60_000;
@@ -205,6 +205,7 @@ const importOf = (sync: syncs.Sync, fileName: string): FetchResult => ({
   outcome: 'import',
   tenantId: sync.tenantId,
   dataset: sync.dataset,
+  policy: sync.policy,
   fileName,
 });
 

@@ -37,7 +37,7 @@ export async function startDelivery(
     await client.workflow.start<typeof deliverWebhook>('deliverWebhook', {
       workflowId,
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
-      taskQueue: queues.workflow,
+      taskQueue: queues.delivery,
       args: [input],
       staticSummary: summary,
     });

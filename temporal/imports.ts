@@ -2,8 +2,9 @@ import {
   type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError, WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError, isGrpcServiceError,
 } from '@temporalio/client';
-import { ApplicationFailure, defineSearchAttributeKey } from '@temporalio/common';
+import { ApplicationFailure } from '@temporalio/common';
 import type { Mapping } from '../intake/types.ts';
+import { importAttributes, type DescribedImport } from '../workflows/import-attributes.ts';
 import { IMPORT_FILE, queues, type Progress } from '../workflows/messages.ts';
 
 /** No worker answered in time: 503, try again. */
@@ -22,14 +23,8 @@ export class NotRunningError extends Error {}
 /** How long a person waits for an answer before they are told that nobody works. */
 const ANSWER_WITHIN_MS = 5000;
 
-const keyword = (name: string) => defineSearchAttributeKey(name, 'KEYWORD');
-
-export interface StartImport {
+export interface StartImport extends DescribedImport {
   importId: string;
-  tenantId: string;
-  dataset: string;
-  fileName: string;
-  policy: string;
 }
 
 /** Talks to the workflows of imports. The workflow's id is the import's. */
@@ -43,19 +38,6 @@ export interface ImportRuns {
   /** Null where no workflow or no worker answers. */
   progress(importId: string): Promise<Progress | null>;
 }
-
-/** What the Temporal Web UI shows of an import without opening anything. */
-export const importAttributes = (run: StartImport) => ({
-  staticSummary: `${run.fileName} -> ${run.dataset}`.slice(0, 200),
-  staticDetails: `Import of **${run.fileName}** into **${run.dataset}** for tenant **${run.tenantId}**, policy **${run.policy}**. The current details below tell how it stands; pause, resume and cancel are signals.`,
-  typedSearchAttributes: [
-    { key: keyword('WaybillDataset'), value: run.dataset },
-    { key: keyword('WaybillTenant'), value: run.tenantId },
-    { key: keyword('WaybillState'), value: 'queued' },
-    { key: keyword('WaybillFile'), value: run.fileName.slice(0, 255) },
-    { key: keyword('WaybillPolicy'), value: run.policy },
-  ],
-});
 
 export function createImportRuns(client: Client): ImportRuns {
   const { workflow } = client;

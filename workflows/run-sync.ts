@@ -11,6 +11,7 @@ import {
 } from '@temporalio/workflow';
 import type { createSyncActivities } from '../activities/sync.ts';
 
+import { importAttributes, type DescribedImport } from './import-attributes.ts';
 import { IMPORT_FILE, queues } from './messages.ts';
 
 export interface RunSyncInput {
@@ -71,7 +72,7 @@ async function fetched(run: Parameters<SyncActivities['fetchSource']>[0]): Promi
   return awaitImport(run);
 }
 
-async function startImport(importId: string, source: { tenantId: string; dataset: string }): Promise<void> {
+async function startImport(importId: string, source: DescribedImport): Promise<void> {
   try {
     await startChild(IMPORT_FILE, {
       workflowId: importId,
@@ -79,6 +80,7 @@ async function startImport(importId: string, source: { tenantId: string; dataset
       args: [{ importId, tenantId: source.tenantId }],
       // The import is nobody's child when it comes to ending: it may wait for days.
       parentClosePolicy: ParentClosePolicy.ABANDON,
+      ...importAttributes(source),
     });
   } catch (error) {
     // The reconciler saw a queued import without a run and was faster.

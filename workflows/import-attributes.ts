@@ -1,0 +1,23 @@
+import { defineSearchAttributeKey } from '@temporalio/common';
+
+export interface DescribedImport {
+  tenantId: string;
+  dataset: string;
+  fileName: string;
+  policy: string;
+}
+
+const keyword = (name: string) => defineSearchAttributeKey(name, 'KEYWORD');
+
+/** What the Temporal Web UI shows of an import without opening anything, whoever starts it. */
+export const importAttributes = (run: DescribedImport) => ({
+  staticSummary: `${run.fileName} -> ${run.dataset}`.slice(0, 200),
+  staticDetails: `Import of **${run.fileName}** into **${run.dataset}** for tenant **${run.tenantId}**, policy **${run.policy}**. The current details below tell how it stands; pause, resume and cancel are signals.`,
+  typedSearchAttributes: [
+    { key: keyword('WaybillDataset'), value: run.dataset },
+    { key: keyword('WaybillTenant'), value: run.tenantId },
+    { key: keyword('WaybillState'), value: 'queued' },
+    { key: keyword('WaybillFile'), value: run.fileName.slice(0, 255) },
+    { key: keyword('WaybillPolicy'), value: run.policy },
+  ],
+});
