@@ -32,7 +32,9 @@ export function install(root, { whenStale }) {
   }
   if (npm.status !== 0) {
     const why = npm.error?.message ?? npm.stderr;
-    console.error(`${why}\nThe dependencies could not be installed. See above, then run the same command again.`);
+    console.error(
+      `${why}\nThe dependencies could not be installed. See above, then run the same command again.`,
+    );
     process.exit(1);
   }
   writeFileSync(stamp, lock);

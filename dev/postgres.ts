@@ -178,6 +178,7 @@ export async function startPostgres(start: PostgresStart): Promise<{ server: Sup
 /** Removes the cluster of a data folder, wherever it had to lie. Its server must have been stopped. */
 export function removeCluster(dataDir: string): void {
   const wanted = join(dataDir, 'postgres');
-  rmSync(reachableData(unprivilegedAccount(wanted), wanted), { recursive: true, force: true });
-  rmSync(wanted, { recursive: true, force: true });
+  const data = reachableData(unprivilegedAccount(wanted), wanted);
+  // Elsewhere it has a folder of its own, made for this data folder.
+  rmSync(data === wanted ? data : dirname(data), { recursive: true, force: true });
 }
