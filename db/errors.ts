@@ -5,7 +5,8 @@ export const isFenced = (error: unknown): boolean => codeOf(error) === 'WB001';
 export const isPlanLost = (error: unknown): boolean => codeOf(error) === 'WB002';
 
 /** The target, or our right to it, is no longer what the run was made for. */
-export const isTargetChanged = (error: unknown): boolean => /^(42|0A)/.test(codeOf(error) ?? '');
+export const isTargetChanged = (error: unknown): boolean =>
+  /^(42P01|42703|42501|42704|42P10|42804|3F000|0A000)$/.test(codeOf(error) ?? '');
 
 const TRANSIENT = /^(08|25|40|53|57|58)|^55P03$|^55006$/;
 const SOCKET = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EHOSTUNREACH', 'EAI_AGAIN',

@@ -131,8 +131,8 @@ export function planStatements(request: PlanRequest): { winners: string; others:
   const noNull = keys.map((key) => `k.${key.name} is not null`).join(' and ');
   const seen = written.map((field) => quoteName('s_' + field.column));
   const keyField = dataset.fields.find((field) => field.column === fields.find((f) => f.key)?.column)?.name ?? '';
-  const issue = (code: string, value: string, message: string) =>
-    `jsonb_build_array(jsonb_build_object('line', _line, 'column', null, 'field', ${quoteText(keyField)}, 'code', ${quoteText(code)},
+  const issue = (code: string, value: string, message: string, line = '_line') =>
+    `jsonb_build_array(jsonb_build_object('line', ${line}, 'column', null, 'field', ${quoteText(keyField)}, 'code', ${quoteText(code)},
        'severity', 'error', 'value', ${value}, 'message', ${quoteText(message)}))`;
   const keyText = `concat_ws(' / ', ${keyNames})`;
 
@@ -164,7 +164,7 @@ export function planStatements(request: PlanRequest): { winners: string; others:
     select k._record, k._line, k._offset, k._bytes, case when w._record is null then 'blocked' else 'duplicate' end, w._record,
       ${keys.map((key) => `k.${key.name}`).join(', ')}, ${fields.map((field) => `k.${quoteName('v_' + field.column)}`).join(', ')},
       case when w._record is null and not k._blocked
-        then ${issue('key_empty', 'null', 'The key is empty. Give the row a value that tells it from the others.')} else k._issues end, k._raw
+        then ${issue('key_empty', 'null', 'The key is empty. Give the row a value that tells it from the others.', 'k._line')} else k._issues end, k._raw
     from (${keyed}) k left join ${plan} w on not k._blocked and ${keys.map((key) => `w.${key.name} = k.${key.name}`).join(' and ')}
     where not exists (select from ${plan} p where p._record = k._record)`;
   return { winners, others };
