@@ -6,7 +6,7 @@ COPY package.json package-lock.json .npmrc ./
 COPY cli/package.json cli/waybill.mjs cli/
 RUN npm ci --no-audit --no-fund
 COPY . .
-RUN cd ui && node ../node_modules/vite/bin/vite.js build
+RUN cd ui && node ../node_modules/vite/bin/vite.js build && rm -rf ../node_modules node_modules .svelte-kit
 
 FROM node:24-bookworm-slim
 RUN apt-get update \
