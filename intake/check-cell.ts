@@ -18,17 +18,20 @@ export interface CompiledRule extends FieldRule {
   header: string | null;
   expression: RegExp | null;
   allowed: Set<string> | null;
+  /** The cells come from a workbook: its error values are no text. */
+  sheet: boolean;
 }
 
 const BIGINT_MAX = '9223372036854775807';
 const BIGINT_MIN = '-9223372036854775808';
 
-export function compileRule(rule: FieldRule, header: string | null): CompiledRule {
+export function compileRule(rule: FieldRule, header: string | null, sheet = false): CompiledRule {
   return {
     ...rule,
     header,
     expression: rule.pattern ? new RegExp(`^(?:${rule.pattern})$`, 'u') : null,
     allowed: rule.enum ? new Set(rule.enum) : null,
+    sheet,
   };
 }
 
@@ -45,9 +48,22 @@ export function checkCell(rule: CompiledRule, text: string): Checked {
       return { code: 'required', message: `${rule.name} must be filled in.` };
     return { value: null };
   }
+  if (rule.sheet && CELL_ERROR.test(plain)) return cellError(rule, plain);
   const typed = checkType(rule, source, plain);
   if ('code' in typed) return typed;
   return checkLimits(rule, typed.value);
+}
+
+/** What a workbook shows where a formula failed, or was never calculated (`xlsx/sheet.ts`). */
+export const CELL_ERROR =
+  /^#(?:NULL!|DIV\/0!|VALUE!|REF!|NAME\?|NUM!|N\/A|GETTING_DATA|SPILL!|CALC!|NO_VALUE!)$/u;
+
+function cellError(rule: CompiledRule, plain: string): Fault {
+  const message =
+    plain === '#NO_VALUE!'
+      ? `${rule.name} is a formula whose result is not in the file. Open it in Excel and save it again.`
+      : `${rule.name} is a formula that failed (${plain}). Correct it in the workbook.`;
+  return { code: 'cell_error', message };
 }
 
 function checkType(rule: CompiledRule, source: string, plain: string): { value: string } | Fault {

@@ -4,6 +4,7 @@ import { gunzip } from './container.ts';
 import { transcode } from './encoding.ts';
 import { LIMITS, SpoolFile, type InspectLimits, type Spool } from './inspect.ts';
 import { FileError, type Manifest } from './types.ts';
+import { readWorkbook } from './xlsx/workbook.ts';
 
 export interface RebuildInput {
   source: AsyncIterable<Buffer>;
@@ -37,14 +38,27 @@ export async function rebuildCanonical({
   const utf8 = manifest.encoding === 'utf-8';
   const content = gzip ? gunzip(raw(), { ...LIMITS, ...limits }) : raw();
   if (manifest.canonical === 'raw') await spoolTo(spool.rawPath, content);
+  else if (manifest.type === 'xlsx') await spoolTo(spool.rawPath, content);
   else if (utf8) await spoolTo(spool.canonicalPath, content);
   else await spoolTo(spool.canonicalPath, transcode(content, manifest.encoding));
   if (stored.digest('hex') !== manifest.sha256) {
-    await rm(manifest.canonical === 'raw' ? spool.rawPath : spool.canonicalPath, { force: true });
+    await Promise.all([rm(spool.rawPath, { force: true }), rm(spool.canonicalPath, { force: true })]);
     throw new FileError(
       'source_changed',
       'The stored file is no longer the one that was inspected. Upload it again as a new import.',
     );
+  }
+  if (manifest.type === 'xlsx') {
+    const part = `${spool.canonicalPath}.part`;
+    const { maxUnpackedBytes } = { ...LIMITS, ...limits };
+    await readWorkbook({
+      path: spool.rawPath,
+      canonicalPath: part,
+      sheet: manifest.sheet,
+      maxUnpackedBytes,
+      signal,
+    });
+    await rename(part, spool.canonicalPath);
   }
   return manifest.canonical === 'raw' ? spool.rawPath : spool.canonicalPath;
 }

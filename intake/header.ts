@@ -33,11 +33,12 @@ export function findHeader(records: HeadRecord[], headerRow: number | undefined)
     return { header, data: header + 1, width, doubtful: false };
   }
   const width = commonWidth(records);
+  if (headerRow === 0) return { header: -1, data: 0, width, doubtful: false };
   const first = Math.max(0, firstOfTable(records, width));
-  if (headerRow === 0) return { header: -1, data: first, width, doubtful: false };
   const votes = headerVotes(records[first], records.slice(first + 1, first + 1 + BODY_RECORDS), width);
-  const header = votes > 0 ? first : -1;
-  return { header, data: header + 1 || first, width, doubtful: Math.abs(votes) <= 1 };
+  // Without a header nothing is passed over: what looks like a note above the table may be a record.
+  if (votes <= 0) return { header: -1, data: 0, width, doubtful: votes >= -1 };
+  return { header: first, data: first + 1, width, doubtful: votes <= 1 };
 }
 
 /** Names that are unique within the file, the originals kept. */
@@ -71,9 +72,9 @@ function commonWidth(records: HeadRecord[]): number {
     if (!rejected) counts.set(cells.length, (counts.get(cells.length) ?? 0) + 1);
   let width = 1;
   let best = 0;
-  // Ties go to the wider: one header above one short record is a record that lacks columns.
+  // Ties go to what stands first: of a header and one record, the record is the one that is too short or too long.
   for (const [cells, count] of counts) {
-    if (count > best || (count === best && cells > width)) {
+    if (count > best || (count === best && width === 1)) {
       width = cells;
       best = count;
     }

@@ -5,7 +5,8 @@ import { emptyFile, gunzip, identify, nameWarning, type Container } from './cont
 import { canonicalLabel, detectEncoding, encodingOfHead, transcode, type EncodingFound } from './encoding.ts';
 import { MAX_RECORD_BYTES } from './scan.ts';
 import { TextAnalysis } from './text-analysis.ts';
-import { FileError, type FileOptions, type FileWarning, type Manifest } from './types.ts';
+import { readWorkbook } from './xlsx/workbook.ts';
+import { FileError, type Dialect, type FileOptions, type FileWarning, type Manifest } from './types.ts';
 
 export interface InspectLimits {
   maxRecordBytes?: number;
@@ -55,9 +56,7 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
   const received = await receive(input, limits, hopeful);
   input.signal?.throwIfAborted();
   const head = await headOf(received.contentPath);
-  if (received.container === 'zip') {
-    throw new FileError('not_supported', 'Excel workbooks cannot be read yet.');
-  }
+  if (received.container === 'zip') return inspectWorkbook(input, limits, received);
 
   const certain = encodingOfHead(head);
   let found: EncodingFound | null = asked
@@ -127,6 +126,62 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
     canonicalBytes: received.canonicalBytes,
     maxRecordBytes: limits.maxRecordBytes,
     warnings: warnings.filter((warning) => warning !== null),
+  };
+}
+
+/** The dialect of the copy that is made from a sheet. */
+const SHEET_DIALECT: Dialect = { delimiter: ',', quote: '"', escape: '"', rows: true };
+
+async function inspectWorkbook(
+  input: InspectInput,
+  limits: Required<InspectLimits>,
+  received: Received,
+): Promise<Manifest> {
+  const { spool, options, signal } = input;
+  const book = await readWorkbook({
+    path: spool.rawPath,
+    canonicalPath: spool.canonicalPath,
+    sheet: options.sheet ?? null,
+    maxUnpackedBytes: limits.maxUnpackedBytes,
+    signal,
+    onRows: (records) => input.onProgress?.({ bytesRead: received.bytes, records }),
+  });
+  const analysis = new TextAnalysis(
+    { headerRow: options.headerRow, encoding: 'utf-8' },
+    limits,
+    SHEET_DIALECT,
+  );
+  let canonicalBytes = 0;
+  for await (const chunk of createReadStream(spool.canonicalPath, {
+    highWaterMark: READ_BYTES,
+  }) as AsyncIterable<Buffer>) {
+    signal?.throwIfAborted();
+    canonicalBytes += chunk.length;
+    analysis.write(chunk);
+  }
+  const result = analysis.end();
+  return {
+    version: 1,
+    fileName: input.fileName,
+    type: 'xlsx',
+    compression: null,
+    encoding: 'utf-8',
+    bom: false,
+    dialect: null,
+    ...result,
+    lineEnding: null,
+    sheets: book.sheets,
+    sheet: book.sheet,
+    sha256: received.sha256,
+    contentSha256: received.contentSha256,
+    bytes: received.bytes,
+    contentBytes: received.contentBytes,
+    canonical: 'copy',
+    canonicalBytes,
+    maxRecordBytes: limits.maxRecordBytes,
+    warnings: [nameWarning(input.fileName, 'zip', 'xlsx'), ...book.warnings, ...analysis.warnings].filter(
+      (warning) => warning !== null,
+    ),
   };
 }
 

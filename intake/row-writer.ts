@@ -7,6 +7,8 @@ import type { Issue, SegmentJob, SegmentResult } from './types.ts';
 const CHUNK_BYTES = 128 * 1024;
 const VALUE_CHARACTERS = 1000;
 
+/** Text that begins with `#`, or with what stands before it, may be a workbook's error or blank. */
+const HASH = 35;
 const TAB = 9;
 const NEWLINE = 10;
 const BACKSLASH = 92;
@@ -58,7 +60,9 @@ export class RowWriter {
     this.job = job;
     this.record = job.segment.firstRecord;
     this.quote = job.dialect.quote ? job.dialect.quote.charCodeAt(0) : -1;
-    this.columns = job.rules.map((rule) => columnOf(compileRule(rule, headerOf(job, rule.column))));
+    this.columns = job.rules.map((rule) =>
+      columnOf(compileRule(rule, headerOf(job, rule.column), job.dialect.rows === true)),
+    );
   }
 
   /** A full chunk, to be taken before the next record is written; null while there is room. */
@@ -176,7 +180,7 @@ export class RowWriter {
     switch (rule.type) {
       case 'text':
         return (
-          bytes[from]! > 32 &&
+          bytes[from]! > HASH &&
           bytes[from]! < 0x80 &&
           to - from <= column.maxBytes &&
           this.copyText(bytes, from, to)

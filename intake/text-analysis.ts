@@ -1,4 +1,5 @@
 import { TypeTally } from './cell-types.ts';
+import { CELL_ERROR } from './check-cell.ts';
 import { detectDialect, dialectOf, readHead, type HeadRecord } from './dialect.ts';
 import { findHeader, nameColumns, typeColumns } from './header.ts';
 import { fieldText, OK, RecordScanner, recordTexts } from './scan.ts';
@@ -159,9 +160,8 @@ export class TextAnalysis {
           'No row looks like column names, so the first row was read as data. If it is the header, say so.',
       });
     }
-    const first = records[found.data];
-    this.preambleRows = first && found.data > 0 ? first.line - 1 : line - 1;
-    return first && found.data > 0 ? { offset: first.offset, line: first.line } : { offset, line };
+    this.preambleRows = line - 1;
+    return { offset, line };
   }
 
   private feed(scanner: RecordScanner, chunk: Buffer, from: number): void {
@@ -215,8 +215,10 @@ export class TextAnalysis {
 
   private look(scanner: RecordScanner): void {
     this.typedInSegment++;
-    for (let column = 0; column < this.width; column++)
-      this.tallies[column]!.add(fieldText(scanner, column, this.dialect));
+    for (let column = 0; column < this.width; column++) {
+      const text = fieldText(scanner, column, this.dialect);
+      if (!this.dialect.rows || !CELL_ERROR.test(text)) this.tallies[column]!.add(text);
+    }
     if (this.sample.length < SAMPLE_ROWS) this.sample.push(recordTexts(scanner, this.dialect));
   }
 
