@@ -39,7 +39,8 @@ export function announcerWithoutInlineStyle(): Plugin {
       filter: { id: /\/@sveltejs\/kit\/src\/runtime\/components\/root\.svelte$/ },
       handler(code) {
         const stripped = code.replace(/(id="svelte-announcer"[^>]*?)\s+style="[^"]*"/, '$1');
-        if (stripped === code) throw new Error('SvelteKit no longer styles its announcer inline: drop this plugin.');
+        if (stripped === code)
+          throw new Error('SvelteKit no longer styles its announcer inline: drop this plugin.');
         return stripped;
       },
     },

@@ -52,6 +52,16 @@ export const en = {
     apply: 'Apply',
     notify: 'Notify',
   },
+  phaseDone: {
+    upload: 'Uploaded',
+    download: 'Downloaded',
+    inspect: 'Inspected',
+    map: 'Mapped',
+    validate: 'Validated',
+    review: 'Reviewed',
+    apply: 'Applied',
+    notify: 'Notified',
+  },
   phaseDoing: {
     download: 'Checking the uploaded file',
     inspect: 'Reading the file',
@@ -85,6 +95,7 @@ export const en = {
   },
   waitsFor: {
     database: 'the database',
+    store: 'the object store',
     storage: 'the object store',
     temporal: 'Temporal',
     worker: 'a worker',
@@ -100,6 +111,7 @@ export const en = {
       left: (span: string) => `about ${span} left`,
       almost: 'almost done',
       waitingFor: (what: string, since: string) => `Waiting for ${what}, since ${since}`,
+      waitingForOnly: (what: string) => `Waiting for ${what}`,
       nextTry: (span: string) => `trying again in ${span}`,
       nextTryNow: 'trying again now',
       paused: (by: string | null, ago: string) =>
@@ -107,11 +119,14 @@ export const en = {
       pausedRows: (done: number, total: number) => `${number(done)} of ${rows(total)} are in`,
       needsMapping: (field: string) => `Needs you: ${field} is not mapped`,
       needsMappingSure: (field: string) => `Needs you: is the column for ${field} right?`,
+      needsMappingSome: 'Needs you: say which column fills which field',
       needsMappingMany: (n: number) => `Needs you: ${n} fields are not settled`,
       needsDecision: 'Needs you: look at what would change, then approve or discard',
       plan: (parts: string) => `Would leave ${parts}`,
       cancelled: (written: number) =>
-        written > 0 ? `Cancelled. ${rows(written)} had gone in and stay` : 'Cancelled before anything was written',
+        written > 0
+          ? `Cancelled. ${rows(written)} had gone in and stay`
+          : 'Cancelled before anything was written',
       cancelledBy: (by: string) => `Cancelled by ${by}`,
       failed: (written: number) =>
         written > 0 ? `Failed after ${rows(written)} had gone in` : 'Failed. Nothing was written',
@@ -150,15 +165,26 @@ export const en = {
     cancelYes: 'Cancel the import',
     cancelNo: 'Keep it running',
     retry: 'Try again',
-    retryHelp: 'Takes the same file again, without uploading it. Rows that are already in are not written twice.',
+    retryHelp:
+      'Takes the same file again, without uploading it. Rows that are already in are not written twice.',
     approve: 'Approve and apply',
     approveHelp: (n: number) => `Writes ${rows(n)}. Blocked rows stay out.`,
     approveNothing: 'There is nothing to write in this plan.',
     discard: 'Discard',
     discardHelp: 'Ends the run. Nothing is written.',
     discardTitle: 'Discard this plan?',
-    discardBody: 'Nothing has been written, and nothing will be. The file stays with the run, so that it can be tried again.',
+    discardBody:
+      'Nothing has been written, and nothing will be. The file stays with the run, so that it can be tried again.',
     discardYes: 'Discard the plan',
+    decision: {
+      title: 'Look at what would change, then decide',
+      body: (parts: string) =>
+        parts
+          ? `This run would leave ${parts}. Nothing has been written yet.`
+          : 'Nothing has been written yet.',
+      because: (reason: string) => `It stopped because: ${reason}`,
+      notYours: 'Somebody with the role of approver decides.',
+    },
     temporal: 'Open in Temporal',
     tabs: {
       summary: 'Summary',
@@ -196,6 +222,7 @@ export const en = {
     delimiter: 'Separator',
     sheet: 'Sheet',
     outcomes: 'What became of the rows',
+    planned: 'What would become of the rows',
     share: 'Share',
     sumOk: (n: number) => `Adds up to the ${rows(n)} of the file`,
     sumBad: (sum: number, n: number) => `Adds up to ${number(sum)}, but the file has ${rows(n)}`,
@@ -226,13 +253,15 @@ export const en = {
   },
   rowsTab: {
     intro: (n: number) => `The first ${rows(n)} of the file, as they are read`,
-    line: 'Line',
-    decision: 'Decision',
+    of: (all: string) => `of ${all}`,
+    unused: 'not used',
     empty: 'The rows appear here as soon as the file has been read.',
   },
   mapping: {
     intro: 'Which column of the file fills which field.',
-    waiting: 'Look at the highlighted fields, choose their column, then confirm. The run goes on from there and remembers it for the next file with this header.',
+    waitingTitle: 'Which column fills which field?',
+    waiting:
+      'Look at the highlighted fields, choose their column, then confirm. The run goes on from there and remembers it for the next file with this header.',
     field: 'Field',
     column: 'Column in the file',
     sample: 'Example',
@@ -241,12 +270,18 @@ export const en = {
     required: 'required',
     key: 'key',
     nothing: 'not filled',
+    format: 'Format',
+    anyFormat: 'as it reads',
+    changed: 'chosen by you',
     confirm: 'Confirm and go on',
     unused: 'Columns that go nowhere',
     empty: 'The columns appear here as soon as the file has been read.',
     missing: (field: string) => `Choose a column for ${field}: it is required.`,
     twice: (column: string) => `${column} is chosen for two fields.`,
-    dateFormat: { YMD: 'year-month-day', DMY: 'day-month-year', MDY: 'month-day-year' } as Record<string, string>,
+    dateFormat: { YMD: 'year-month-day', DMY: 'day-month-year', MDY: 'month-day-year' } as Record<
+      string,
+      string
+    >,
     decimalFormat: { '.': '1,234.5', ',': '1.234,5' } as Record<string, string>,
     reasons: {
       exact: 'same name',
@@ -274,8 +309,13 @@ export const en = {
     emptyCell: 'empty',
     suggestion: (s: string) => `Did you mean ${s}?`,
     filter: 'Issues by code',
+    firstThousand: 'The first 1,000 can be paged through here; the download holds all of them.',
   },
-  activity: { empty: 'Nothing yet.', by: 'by', system: 'Waybill' },
+  activity: {
+    empty: 'Nothing yet',
+    by: (actor: string) => `by ${actor}`,
+    actions: {} as Record<string, string>,
+  },
   proof: {
     intro: 'What the run claims, and what it was checked against. The proof file holds the same as JSON.',
     download: 'Download the proof',
@@ -310,7 +350,8 @@ export const en = {
     },
     anyDataset: 'Any dataset',
     empty: 'No imports yet',
-    emptyBody: 'Drop a CSV or Excel file anywhere on this page. You see what it would change before anything is written.',
+    emptyBody:
+      'Drop a CSV or Excel file anywhere on this page. You see what it would change before anything is written.',
     emptyFilter: 'No import matches',
     emptyFilterBody: 'Take away a filter or search for something else.',
     clear: 'Clear the filters',
@@ -325,24 +366,32 @@ export const en = {
     drop: 'Drop a file anywhere on this page',
     or: 'or',
     choose: 'Choose a file',
-    kinds: 'CSV, Excel (.xlsx) or gzipped CSV, up to 250 MB',
+    kinds: (limit: string) => `CSV, Excel (.xlsx) or gzipped CSV, up to ${limit}`,
+    pleaseChoose: 'Choose a dataset',
+    tooLarge: (name: string, size: string, limit: string) =>
+      `${name} has ${size}; files up to ${limit} can be imported. Split it, or compress it to .csv.gz.`,
+    compressing: (percent: number) => `Compressing ${percent}%, to upload less`,
     dataset: 'Goes into',
     guessed: (n: number, of: number) => `Guessed from the header: ${n} of ${of} columns match`,
     notGuessed: 'The header does not say where this belongs. Please choose.',
     sheetNoGuess: 'Please choose where the rows of this workbook belong.',
     columns: 'Columns',
     checkOnly: 'Check only',
-    checkOnlyHelp: 'Reads and checks every row, shows what would change, and waits for you. Nothing is written before you approve.',
+    checkOnlyHelp:
+      'Reads and checks every row, shows what would change, and waits for you. Nothing is written before you approve.',
     apply: 'Check and apply if clean',
-    applyHelp: 'Checks every row first. If nothing is unusual it is written at once; blocked rows stay out. Otherwise the run waits for you.',
+    applyHelp:
+      'Checks every row first. If nothing is unusual it is written at once; blocked rows stay out. Otherwise the run waits for you.',
     another: 'Choose another file',
-    wrongKind: (name: string) => `${name} is not a file that can be imported. CSV, Excel (.xlsx) and gzipped CSV can.`,
+    wrongKind: (name: string) =>
+      `${name} is not a file that can be imported. CSV, Excel (.xlsx) and gzipped CSV can.`,
     empty: (name: string) => `${name} is empty.`,
     many: 'One file at a time, please. The first one was taken.',
     resume: 'This upload was interrupted',
     resumeBody: (name: string) => `Choose ${name} once more and it goes on where it stopped.`,
     resumeForget: 'Forget it',
-    resumeOther: (name: string) => `That is not the same file. ${name} had another size or date, so this one starts from the beginning.`,
+    resumeOther: (name: string) =>
+      `That is not the same file. ${name} had another size or date, so this one starts from the beginning.`,
     hashing: 'Reading the file',
     sending: (percent: number) => `Uploading ${percent}%`,
     finishing: 'Starting the import',
@@ -351,6 +400,9 @@ export const en = {
     pause: 'Pause upload',
     resumeNow: 'Resume upload',
     abandon: 'Stop',
+    pausedTitle: 'The upload is paused',
+    elsewhere:
+      'The file is being uploaded from another browser, or its upload broke off there. An upload that does not end expires by itself.',
     offline: 'The object store cannot be reached. Trying again in a moment.',
     changed: 'The file was changed while it was uploaded. Choose it again.',
     processing: (percent: number) => `Processing ${percent}%`,
@@ -370,9 +422,13 @@ export const en = {
     column: 'Column',
     required: 'Required',
     empty: 'Empty cell',
-    emptyCell: { keep: 'keeps what is there', clear: 'clears the field', block: 'blocks the row' } as Record<string, string>,
+    emptyCell: { keep: 'keeps what is there', clear: 'clears the field', block: 'blocks the row' } as Record<
+      string,
+      string
+    >,
     aliases: 'Also known as',
-    search: 'Search records',
+    searchBy: (field: string) => `Begins with … (${field})`,
+    atMost: (n: number) => `at most ${number(n)} characters`,
     noRecords: 'No records yet',
     noRecordsBody: 'Import a file and its rows appear here.',
     noMatch: 'No record matches',
@@ -381,8 +437,14 @@ export const en = {
     lastImport: 'From import',
     rules: 'Rules',
     types: {
-      text: 'text', integer: 'whole number', decimal: 'number', boolean: 'yes or no', date: 'date',
-      timestamp: 'date and time', email: 'e-mail', phone: 'phone',
+      text: 'text',
+      integer: 'whole number',
+      decimal: 'number',
+      boolean: 'yes or no',
+      date: 'date',
+      timestamp: 'date and time',
+      email: 'e-mail',
+      phone: 'phone',
     } as Record<string, string>,
   },
   settings: {
@@ -416,19 +478,26 @@ export const en = {
     webhookOff: 'Switch off',
     webhookOn: 'Switch on',
     noWebhooks: 'No endpoints yet.',
+    webhookMade: 'The signing secret. Copy it now, it is not shown again.',
+    webhookDeleteTitle: 'Remove this endpoint?',
+    webhookDeleteBody: (url: string) =>
+      `${url} is not told of anything any more, and its list of deliveries goes.`,
     syncs: 'Syncs',
     syncsIntro: 'Files that Waybill fetches by itself.',
     noSyncs: 'No syncs yet.',
     created: 'Made',
-    roles: { viewer: 'viewer', operator: 'operator', approver: 'approver', admin: 'admin' } as Record<string, string>,
+    roles: { viewer: 'viewer', operator: 'operator', approver: 'approver', admin: 'admin' } as Record<
+      string,
+      string
+    >,
   },
   signIn: {
     title: 'Sign in',
     working: 'Signing you in',
     how: 'Open the sign-in link that npm start printed. It works once; every start prints a new one.',
-    token: 'Or paste an access token',
+    token: 'Or paste the link here',
     submit: 'Sign in',
-    used: 'This link has been used or is too old. Start Waybill again for a new one, or paste an access token.',
+    used: 'This link has been used or is too old. Start Waybill again for a new one.',
   },
   error: {
     title: 'This page could not be loaded',
@@ -445,6 +514,7 @@ export const en = {
   time: {
     now: 'just now',
     moment: 'a moment',
+    secondSuffix: ' s',
     /** A span in words; never more than two units. */
     span: (value: number, unit: 'second' | 'minute' | 'hour' | 'day') =>
       `${number(value)} ${{ second: 's', minute: 'min', hour: 'h', day: value === 1 ? 'day' : 'days' }[unit]}`,

@@ -1,0 +1,30 @@
+import type {
+  Dataset,
+  DatasetList,
+  ListDatasetsData,
+  ListRecordsData,
+  RecordPage,
+  ShowDatasetData,
+} from '../client/index.ts';
+import { call, type CallOptions } from './http.ts';
+
+export async function listDatasets(options?: CallOptions): Promise<Dataset[]> {
+  return (await call<ListDatasetsData, DatasetList>('GET', '/api/datasets', {}, options)).items;
+}
+
+export function showDataset(name: string, options?: CallOptions): Promise<Dataset> {
+  return call<ShowDatasetData, Dataset>('GET', '/api/datasets/{name}', { path: { name } }, options);
+}
+
+export function listRecords(
+  name: string,
+  query: NonNullable<ListRecordsData['query']>,
+  options?: CallOptions,
+): Promise<RecordPage> {
+  return call<ListRecordsData, RecordPage>(
+    'GET',
+    '/api/datasets/{name}/records',
+    { path: { name }, query },
+    options,
+  );
+}
