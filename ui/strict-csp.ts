@@ -26,6 +26,8 @@ export function externalBootstrap(adapter: Adapter): Adapter {
         throw new Error('The page still holds inline code, which the content security policy would refuse.');
       }
       writeFileSync('build/index.html', rewritten);
+      // Only now: the API serves the compressed copies, which must not be of the page as it was before.
+      await builder.compress('build');
     },
   };
 }

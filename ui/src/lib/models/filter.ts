@@ -24,7 +24,7 @@ export const PAGE_SIZE = 50;
 export function readFilter(search: URLSearchParams): Filter {
   const state = search.get('state') ?? 'all';
   return {
-    state: state in STATES ? (state as StateFilter) : 'all',
+    state: Object.hasOwn(STATES, state) ? (state as StateFilter) : 'all',
     dataset: search.get('dataset'),
     q: search.get('q') ?? '',
     cursor: search.get('cursor'),
