@@ -8,6 +8,8 @@ import { datasetRoutes } from './schemas/datasets.ts';
 import { importRoutes } from './schemas/imports.ts';
 import { intakeRoutes } from './schemas/intake.ts';
 import { serviceRoutes } from './schemas/service.ts';
+import { deliveryRoutes } from './schemas/deliveries.ts';
+import { syncRoutes } from './schemas/syncs.ts';
 import { webhookRoutes } from './schemas/webhooks.ts';
 
 /** Every route that there is: one that is not here is not served. */
@@ -18,6 +20,8 @@ export const allRoutes: RouteSpec[] = [
   ...datasetRoutes,
   ...accessRoutes,
   ...webhookRoutes,
+  ...deliveryRoutes,
+  ...syncRoutes,
   ...serviceRoutes,
 ];
 

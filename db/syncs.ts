@@ -96,11 +96,13 @@ export function listSyncRuns(sql: Sql, syncId: string, limit: number): Promise<S
     order by r.started_at desc limit ${limit}`;
 }
 
-/** A row that never became a schedule. */
-export async function forgetSync(sql: Sql, syncId: string): Promise<void> {
-  await sql`
-    update waybill.syncs set deleted_at = now(), revision = revision + 1
-    where sync_id = ${syncId} and deleted_at is null`;
+/** Removed, or one whose schedule was refused; its runs and imports stay. Null if it was removed before. */
+export async function forgetSync(sql: Sql, syncId: string): Promise<Sync | null> {
+  const [row] = await sql<Sync[]>`
+    update waybill.syncs s set deleted_at = now(), revision = revision + 1
+    where sync_id = ${syncId} and deleted_at is null
+    returning ${columns(sql)}`;
+  return row ?? null;
 }
 
 export async function pauseSync(
@@ -108,10 +110,12 @@ export async function pauseSync(
   syncId: string,
   paused: boolean,
   note: string | null,
-): Promise<void> {
-  await sql`
-    update waybill.syncs set paused = ${paused}, note = ${note}, revision = revision + 1
-    where sync_id = ${syncId} and deleted_at is null`;
+): Promise<Sync | null> {
+  const [row] = await sql<Sync[]>`
+    update waybill.syncs s set paused = ${paused}, note = ${note}, revision = revision + 1
+    where sync_id = ${syncId} and deleted_at is null
+    returning ${columns(sql)}`;
+  return row ?? null;
 }
 
 /** Those that are, and those that were removed and whose schedule may still be there. */

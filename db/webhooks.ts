@@ -259,7 +259,7 @@ export async function listDeliveries(
   tenantId: string,
   of: { importId: string } | { endpointId: string },
   limit: number,
-  before: number | null,
+  after: { eventId: number; endpointId: string } | null,
 ): Promise<Delivery[]> {
   const rows = await sql<Delivery[]>`
     select d.event_id as "eventId", d.endpoint_id as "endpointId", e.type, w.url, d.state,
@@ -274,8 +274,8 @@ export async function listDeliveries(
     join waybill.events e using (event_id)
     where w.tenant_id = ${tenantId}
       and ${'importId' in of ? sql`e.import_id = ${of.importId}` : sql`d.endpoint_id = ${of.endpointId}`}
-      and (${before}::bigint is null or d.event_id < ${before})
-    order by d.event_id desc, d.endpoint_id limit ${limit}`;
+      ${after ? sql`and (d.event_id, d.endpoint_id) < (${after.eventId}, ${after.endpointId})` : sql``}
+    order by d.event_id desc, d.endpoint_id desc limit ${limit}`;
   // Times inside JSON are text.
   for (const { attempts } of rows) for (const attempt of attempts) attempt.at = new Date(attempt.at);
   return rows;

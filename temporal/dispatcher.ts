@@ -1,12 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { isGrpcServiceError, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import pg from 'pg';
 import type { Logger } from 'pino';
 import type { Sql } from 'postgres';
 import { markDispatched, prepareDeliveries } from '../db/webhooks.ts';
 import { queues } from '../workflows/messages.ts';
-import type { deliverWebhook, DeliverWebhookInput } from '../workflows/deliver-webhook.ts';
+import type {
+  deliverWebhook,
+  DeliverWebhookInput,
+  DeliverWebhookResult,
+} from '../workflows/deliver-webhook.ts';
+import { NoWorkerError } from './imports.ts';
 
 export interface DispatcherDeps {
   sql: Sql;
@@ -27,7 +32,7 @@ const POLL_MS = 5_000;
 const RETRY_MS = 2_000;
 
 /** The workflow that brings an event to an endpoint; one for each pair, for ever. */
-export async function startDelivery(
+async function startDelivery(
   client: Client,
   input: DeliverWebhookInput,
   summary: string,
@@ -45,6 +50,29 @@ export async function startDelivery(
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
   }
   return { workflowId };
+}
+
+/** So long does a person wait for the answer to a test. */
+const TEST_WITHIN_MS = 30_000;
+
+/** Brings one event to one endpoint with a single attempt, and waits for what comes of it. */
+export async function deliverOnce(
+  client: Client,
+  eventId: number,
+  endpointId: string,
+): Promise<DeliverWebhookResult> {
+  const input = { eventId, endpointId, offsetsMs: [0] };
+  const { workflowId } = await startDelivery(client, input, 'Test of an endpoint');
+  try {
+    return await client.connection.withAbortSignal(AbortSignal.timeout(TEST_WITHIN_MS), () =>
+      client.workflow.getHandle<typeof deliverWebhook>(workflowId).result(),
+    );
+  } catch (error) {
+    if (isGrpcServiceError(error) || (error instanceof Error && isGrpcServiceError(error.cause))) {
+      throw new NoWorkerError();
+    }
+    throw error;
+  }
 }
 
 /** Starts what is due; returns how many events that was. At least once: a crash before the mark repeats it. */

@@ -86,18 +86,30 @@ function asBadCalendar(error: unknown): unknown {
 }
 
 /** Starts a run now, unless one is under way. */
-export async function runNow({ client }: Pick<ScheduleDeps, 'client'>, syncId: string): Promise<void> {
-  // Without an argument the SDK would let it overlap, whatever the schedule's policy says.
-  await client.schedule.getHandle(scheduleId(syncId)).trigger('SKIP');
-}
-
-/** The next times, none where there is no schedule yet or it is paused. */
-export async function nextRuns({ client }: Pick<ScheduleDeps, 'client'>, syncId: string): Promise<Date[]> {
+export async function runNow(deps: ScheduleDeps, sync: Sync): Promise<void> {
+  const trigger = () =>
+    // Without an argument the SDK would let it overlap, whatever the schedule's policy says.
+    deps.client.schedule.getHandle(scheduleId(sync.syncId)).trigger('SKIP');
   try {
-    const { info, state } = await client.schedule.getHandle(scheduleId(syncId)).describe();
-    return state.paused ? [] : info.nextActionTimes.slice(0, 5);
+    await trigger();
   } catch (error) {
     unlessNotFound(error);
+    await pushSchedule(deps, sync);
+    await trigger();
+  }
+}
+
+const LOOK_MS = 2_000;
+
+/** The next times; none while it is paused, and none where Temporal cannot say. */
+export async function nextRuns({ client, log }: ScheduleDeps, syncId: string): Promise<Date[]> {
+  try {
+    const { info, state } = await client.connection.withDeadline(Date.now() + LOOK_MS, () =>
+      client.schedule.getHandle(scheduleId(syncId)).describe(),
+    );
+    return state.paused ? [] : info.nextActionTimes.slice(0, 5);
+  } catch (error) {
+    log.debug({ err: error, sync: syncId }, 'the next times of a sync are not known');
     return [];
   }
 }
