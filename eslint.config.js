@@ -12,7 +12,7 @@ const arrows = {
   db: ['datasets', 'intake'],
   review: ['datasets', 'intake', 'db'],
   activities: ['datasets', 'intake', 'review', 'db', 'storage'],
-  workflows: ['activities'],
+  workflows: ['activities', 'intake'],
   temporal: ['workflows', 'activities', 'db', 'storage', 'datasets', 'intake'],
   api: ['datasets', 'intake', 'review', 'db', 'storage', 'temporal', 'workflows'],
   cli: ['intake'],

@@ -1,7 +1,16 @@
 import { ApplicationFailure } from '@temporalio/activity';
 import { approvePlan } from '../db/approve.ts';
 import {
-  claimImport, endWait, enterPhase, finishImport, pendingBatches, requestStop, resumeImport, takeTurn, waitForPerson,
+  claimImport,
+  endWait,
+  enterPhase,
+  finishImport,
+  nextInLine,
+  pendingBatches,
+  requestStop,
+  resumeImport,
+  takeTurn,
+  waitForPerson,
   type TurnAnswer,
 } from '../db/control.ts';
 import { pinProfile, headerDigest } from '../db/profiles.ts';
@@ -31,6 +40,7 @@ export interface Claimed {
 /** Quick, database-only activities, on the control queue: a pause must not wait behind a load. */
 export function createControlActivities(deps: ActivityDeps) {
   const { pool } = deps;
+  const wakeNext = async () => deps.wake(await nextInLine(pool));
   return {
     /** Takes the import for this workflow run; null where it is over. */
     async claim(input: { importId: string; runId: string }): Promise<Claimed | null> {
@@ -44,14 +54,27 @@ export function createControlActivities(deps: ActivityDeps) {
         )
       ).rows[0]!;
       return {
-        epoch: row.epoch, status: row.status, tenantId: row.tenant_id, dataset: row.dataset, fileName: row.file_name,
-        policy: row.policy, inspected: row.manifest_key !== null, settled: row.profile_version !== null,
-        planVersion: row.plan_version, approvedWave: more.wave, hasReceipts: more.receipts, waitingFor: row.waiting_for,
+        epoch: row.epoch,
+        status: row.status,
+        tenantId: row.tenant_id,
+        dataset: row.dataset,
+        fileName: row.file_name,
+        policy: row.policy,
+        inspected: row.manifest_key !== null,
+        settled: row.profile_version !== null,
+        planVersion: row.plan_version,
+        approvedWave: more.wave,
+        hasReceipts: more.receipts,
+        waitingFor: row.waiting_for,
       };
     },
 
     /** How the import stands, and whether this workflow run is the one that Temporal would let go on with it. */
-    async look(input: { importId: string; workflowId: string; runId: string }): Promise<{ status: string; current: boolean; error: string | null }> {
+    async look(input: {
+      importId: string;
+      workflowId: string;
+      runId: string;
+    }): Promise<{ status: string; current: boolean; error: string | null }> {
       const row = await readImport(deps, input.importId);
       const current = (await deps.currentRun(input.workflowId)) === input.runId;
       return { status: row.status, current, error: row.error?.message ?? null };
@@ -67,8 +90,15 @@ export function createControlActivities(deps: ActivityDeps) {
       return takeTurn(pool, input.importId, input.epoch, name, input.kind);
     },
 
-    async stop(input: { importId: string; what: 'pause' | 'cancel'; actor: string; reason?: string }): Promise<string> {
-      return (await requestStop(pool, input))?.status ?? 'unknown';
+    async stop(input: {
+      importId: string;
+      what: 'pause' | 'cancel';
+      actor: string;
+      reason?: string;
+    }): Promise<string> {
+      const row = await requestStop(pool, input);
+      await wakeNext();
+      return row?.status ?? 'unknown';
     },
 
     async resume(input: { importId: string; actor: string }): Promise<string> {
@@ -77,14 +107,22 @@ export function createControlActivities(deps: ActivityDeps) {
 
     async wait(input: RunInput & { what: object }): Promise<void> {
       await waitForPerson(pool, input.importId, input.epoch, input.what);
+      await wakeNext();
     },
 
     async goOn(input: RunInput): Promise<void> {
       await endWait(pool, input.importId, input.epoch);
     },
 
-    async approve(input: RunInput & { plan: { version: number; digest: string }; actor: string }): Promise<void> {
-      await approvePlan(pool, { importId: input.importId, epoch: input.epoch, ...input.plan, actor: input.actor });
+    async approve(
+      input: RunInput & { plan: { version: number; digest: string }; actor: string },
+    ): Promise<void> {
+      await approvePlan(pool, {
+        importId: input.importId,
+        epoch: input.epoch,
+        ...input.plan,
+        actor: input.actor,
+      });
     },
 
     /** Checks and pins the mapping that a person settled. A mapping that cannot be used fails with its sentences. */
@@ -94,18 +132,37 @@ export function createControlActivities(deps: ActivityDeps) {
       const manifest = await readManifest(deps, row);
       const wrong = checkMapping(input.mapping, dataset.fields, manifest.columns.length);
       if (wrong.length > 0) {
-        throw ApplicationFailure.nonRetryable(wrong.map((issue) => issue.message).join(' '), 'MappingRefused', { issues: wrong });
+        throw ApplicationFailure.nonRetryable(
+          wrong.map((issue) => issue.message).join(' '),
+          'MappingRefused',
+          { issues: wrong },
+        );
       }
-      const fields = input.mapping.fields.map((field) => ({ ...field, confidence: 1, reason: 'confirmed' as const }));
+      const fields = input.mapping.fields.map((field) => ({
+        ...field,
+        confidence: 1,
+        reason: 'confirmed' as const,
+      }));
       const digest = headerDigest(manifest);
       await pinProfile(pool, {
-        importId: row.import_id, tenantId: row.tenant_id, dataset: row.dataset,
+        importId: row.import_id,
+        tenantId: row.tenant_id,
+        dataset: row.dataset,
         name: (row.options['profile'] as string | undefined) ?? `header-${digest.slice(0, 12)}`,
-        digest, mapping: { fields, unmappedColumns: input.mapping.unmappedColumns ?? [], questions: [] }, madeBy: input.actor, byPerson: true,
+        digest,
+        mapping: { fields, unmappedColumns: input.mapping.unmappedColumns ?? [], questions: [] },
+        madeBy: input.actor,
+        byPerson: true,
       });
     },
 
-    async pending(input: RunInput): Promise<{ wave: number; lanes: number; ranges: { first: number; last: number; rows: number }[] } | null> {
+    async pending(
+      input: RunInput,
+    ): Promise<{
+      wave: number;
+      lanes: number;
+      ranges: { first: number; last: number; rows: number }[];
+    } | null> {
       const pending = await pendingBatches(pool, input.importId);
       if (!pending) return null;
       const program = (
@@ -125,6 +182,7 @@ export function createControlActivities(deps: ActivityDeps) {
     /** However the run ended: nothing of it stays behind but its plan, its ledger and its files. */
     async cleanUp(input: { importId: string }): Promise<void> {
       const row = await readImport(deps, input.importId);
+      await wakeNext();
       await dropStaging(pool, row.lock_key);
       await deps.spool.drop(input.importId);
       await pool.query('delete from waybill.progress where import_id = $1', [input.importId]);
@@ -133,7 +191,8 @@ export function createControlActivities(deps: ActivityDeps) {
          returning store_upload_id as id`,
         [input.importId],
       );
-      if (upload.rows[0]) await deps.store.abortUpload(objectKeys(row.tenant_id, row.import_id).source, upload.rows[0].id);
+      if (upload.rows[0])
+        await deps.store.abortUpload(objectKeys(row.tenant_id, row.import_id).source, upload.rows[0].id);
     },
   };
 }

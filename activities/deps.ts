@@ -15,4 +15,6 @@ export interface ActivityDeps {
   log: Logger;
   /** Run id that Temporal knows as the current one of a workflow; null if there is none. */
   currentRun(workflowId: string): Promise<string | null>;
+  /** Tells runs that wait in line that a turn is free. Best effort: they also look by themselves. */
+  wake(importIds: string[]): Promise<void>;
 }

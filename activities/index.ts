@@ -7,7 +7,12 @@ import { createNotifyActivities } from './notify.ts';
 
 /** The activities of an import's own phases, for the load queue and the host's queue. */
 export const createLoadQueueActivities = (deps: ActivityDeps) =>
-  guarded(deps, { ...createIntakeActivities(deps), ...createLoadActivities(deps), ...createNotifyActivities(deps) });
+  guarded(deps, {
+    ...createIntakeActivities(deps),
+    ...createLoadActivities(deps),
+    ...createNotifyActivities(deps),
+  });
 
 /** Quick ones, for the control queue. */
-export const createControlQueueActivities = (deps: ActivityDeps) => guarded(deps, createControlActivities(deps));
+export const createControlQueueActivities = (deps: ActivityDeps) =>
+  guarded(deps, createControlActivities(deps));

@@ -12,7 +12,15 @@ import type { FileOptions } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
 import { ImportRefused } from './guarded.ts';
-import { canonicalPath, datasetOf, readImport, readManifest, settledFields, targetOf, type RunInput } from './run.ts';
+import {
+  canonicalPath,
+  datasetOf,
+  readImport,
+  readManifest,
+  settledFields,
+  targetOf,
+  type RunInput,
+} from './run.ts';
 
 /** Over either of these an import takes its tenant's slot for heavy ones. */
 const HEAVY = { rows: 100_000, bytes: 50 * 1024 * 1024 };
@@ -36,9 +44,19 @@ export function createIntakeActivities(deps: ActivityDeps) {
     async download(input: RunInput): Promise<{ bytes: number }> {
       const row = await readImport(deps, input.importId);
       const object = row.object_key === null ? null : await store.stat(row.object_key);
-      if (!object) throw new ImportRefused('object_missing', 'The uploaded file is not there (any more). Upload it again.');
-      if ((row.object_etag !== null && object.etag !== row.object_etag) || (row.file_size !== null && object.size !== row.file_size)) {
-        throw new ImportRefused('object_changed', 'The stored file is not the one that was uploaded. Upload it again.');
+      if (!object)
+        throw new ImportRefused(
+          'object_missing',
+          'The uploaded file is not there (any more). Upload it again.',
+        );
+      if (
+        (row.object_etag !== null && object.etag !== row.object_etag) ||
+        (row.file_size !== null && object.size !== row.file_size)
+      ) {
+        throw new ImportRefused(
+          'object_changed',
+          'The stored file is not the one that was uploaded. Upload it again.',
+        );
       }
       await pool.query(
         'update waybill.imports set object_etag = coalesce(object_etag, $2), file_size = coalesce(file_size, $3) where import_id = $1',
@@ -47,13 +65,19 @@ export function createIntakeActivities(deps: ActivityDeps) {
       return { bytes: object.size };
     },
 
-    async inspect(input: RunInput): Promise<{ rows: number; rejected: number; heavy: boolean; hostQueue: string }> {
+    async inspect(
+      input: RunInput,
+    ): Promise<{ rows: number; rejected: number; heavy: boolean; hostQueue: string }> {
       const row = await readImport(deps, input.importId);
       const signal = Context.current().cancellationSignal;
       const answer = (rows: number, rejected: number, bytes: number) => ({
-        rows, rejected, heavy: rows + rejected > HEAVY.rows || bytes > HEAVY.bytes, hostQueue: deps.hostQueue,
+        rows,
+        rejected,
+        heavy: rows + rejected > HEAVY.rows || bytes > HEAVY.bytes,
+        hostQueue: deps.hostQueue,
       });
-      if (row.manifest_key !== null) return answer(row.input_accepted!, row.input_rejected!, row.file_size ?? 0);
+      if (row.manifest_key !== null)
+        return answer(row.input_accepted!, row.input_rejected!, row.file_size ?? 0);
 
       // Under names of its own until it is whole: a late zombie of an earlier attempt may still be writing.
       const spool = await deps.spool.open(input.importId);
@@ -71,22 +95,34 @@ export function createIntakeActivities(deps: ActivityDeps) {
             if (Date.now() - noted < 400) return;
             noted = Date.now();
             // A hint for the eye: if it cannot be written now the next one will.
-            noteProgress(pool, input.importId, { bytesRead, bytesTotal: row.file_size, records }).catch((error: unknown) =>
-              deps.log.debug({ err: error }, 'progress not noted'),
+            noteProgress(pool, input.importId, { bytesRead, bytesTotal: row.file_size, records }).catch(
+              (error: unknown) => deps.log.debug({ err: error }, 'progress not noted'),
             );
           },
         });
         if (row.file_sha256 !== null && row.file_sha256 !== manifest.sha256) {
-          throw new ImportRefused('sha256_mismatch', 'The file arrived changed: its SHA-256 is not the one given at upload. Upload it again.');
+          throw new ImportRefused(
+            'sha256_mismatch',
+            'The file arrived changed: its SHA-256 is not the one given at upload. Upload it again.',
+          );
         }
-        const [from, to] = manifest.canonical === 'raw' ? ['raw', spool.rawPath] : ['canonical', spool.canonicalPath];
+        const [from, to] =
+          manifest.canonical === 'raw' ? ['raw', spool.rawPath] : ['canonical', spool.canonicalPath];
         await rename(join(attempt, from), to);
         const key = objectKeys(row.tenant_id, row.import_id).manifest;
         await store.write(key, Buffer.from(JSON.stringify(manifest)), { contentType: 'application/json' });
         await pool.query(
           `update waybill.imports set manifest_key = $3, file_sha256 = $4, content_sha256 = $5, input_accepted = $6, input_rejected = $7
            where import_id = $1 and epoch = $2`,
-          [input.importId, input.epoch, key, manifest.sha256, manifest.contentSha256, manifest.rows, manifest.rejected],
+          [
+            input.importId,
+            input.epoch,
+            key,
+            manifest.sha256,
+            manifest.contentSha256,
+            manifest.rows,
+            manifest.rejected,
+          ],
         );
         return answer(manifest.rows, manifest.rejected, manifest.bytes);
       } finally {
@@ -100,31 +136,50 @@ export function createIntakeActivities(deps: ActivityDeps) {
       const dataset = datasetOf(row);
       const target = await targetOf(deps, dataset);
       const manifest = await readManifest(deps, row);
-      let pinned = row.profile !== null && row.profile_version !== null ? { name: row.profile, version: row.profile_version } : null;
+      let pinned =
+        row.profile !== null && row.profile_version !== null
+          ? { name: row.profile, version: row.profile_version }
+          : null;
       if (!pinned) {
         const digest = headerDigest(manifest);
         const named = row.options['profile'] as string | undefined;
         const chosen = named ? await findProfile(pool, row.tenant_id, row.dataset, named) : null;
-        const remembered = chosen?.mapping ?? (await confirmedMapping(pool, row.tenant_id, row.dataset, digest));
+        const remembered =
+          chosen?.mapping ?? (await confirmedMapping(pool, row.tenant_id, row.dataset, digest));
         const proposal = proposeMapping(manifest, dataset.fields, remembered);
         await pool.query('update waybill.imports set mapping_proposal = $2, turn = $3 where import_id = $1', [
-          input.importId, JSON.stringify(proposal), turnOf(target, row.tenant_id),
+          input.importId,
+          JSON.stringify(proposal),
+          turnOf(target, row.tenant_id),
         ]);
-        if (proposal.questions.length > 0) return { settled: false, questions: proposal.questions.map((question) => question.message) };
+        if (proposal.questions.length > 0)
+          return { settled: false, questions: proposal.questions.map((question) => question.message) };
         pinned = await pinProfile(pool, {
-          importId: row.import_id, tenantId: row.tenant_id, dataset: row.dataset,
-          name: named ?? `header-${digest.slice(0, 12)}`, digest, mapping: proposal, madeBy: 'waybill', byPerson: false,
+          importId: row.import_id,
+          tenantId: row.tenant_id,
+          dataset: row.dataset,
+          name: named ?? `header-${digest.slice(0, 12)}`,
+          digest,
+          mapping: proposal,
+          madeBy: 'waybill',
+          byPerson: false,
         });
       }
       if (row.options['allow_duplicate'] !== true) {
         const earlier = await findDuplicate(pool, {
-          importId: row.import_id, tenantId: row.tenant_id, dataset: row.dataset,
-          contentSha256: row.content_sha256!, profile: pinned.name, version: pinned.version,
+          importId: row.import_id,
+          tenantId: row.tenant_id,
+          dataset: row.dataset,
+          contentSha256: row.content_sha256!,
+          profile: pinned.name,
+          version: pinned.version,
         });
         if (earlier) {
-          throw new ImportRefused('duplicate_file',
+          throw new ImportRefused(
+            'duplicate_file',
             `This very file was already imported, on ${earlier.finishedAt.toISOString().slice(0, 16).replace('T', ' ')} UTC. Allow duplicates to import it again.`,
-            { importId: earlier.importId });
+            { importId: earlier.importId },
+          );
         }
       }
       return { settled: true, questions: [] };
@@ -139,7 +194,10 @@ export function createIntakeActivities(deps: ActivityDeps) {
       const { rules, fields } = await settledFields(deps, row, dataset, target);
       const manifest = await readManifest(deps, row);
       if (row.incarnation === 0) {
-        await pool.query('update waybill.imports set incarnation = 1 where import_id = $1 and incarnation = 0', [input.importId]);
+        await pool.query(
+          'update waybill.imports set incarnation = 1 where import_id = $1 and incarnation = 0',
+          [input.importId],
+        );
         row = await readImport(deps, input.importId);
       }
       await createStaging(pool, row.lock_key, row.incarnation, fields);
@@ -156,8 +214,15 @@ export function createIntakeActivities(deps: ActivityDeps) {
         for (let segment = waiting[next++]; segment !== undefined; segment = waiting[next++]) {
           stop.throwIfAborted();
           const job = { path, segment, dialect: manifest.canonicalDialect, columns: manifest.columns, rules };
-          await stageSegment(pool, input.importId, input.epoch, row.lock_key, row.incarnation, segment, fields, (write) =>
-            deps.segments.run(job, write, stop),
+          await stageSegment(
+            pool,
+            input.importId,
+            input.epoch,
+            row.lock_key,
+            row.incarnation,
+            segment,
+            fields,
+            (write) => deps.segments.run(job, write, stop),
           );
         }
       };
@@ -168,14 +233,19 @@ export function createIntakeActivities(deps: ActivityDeps) {
         }),
       );
       const results = await Promise.allSettled(lanes);
-      const fault = results.find((result) => result.status === 'rejected' && result.reason === failed.signal.reason) ?? results.find((r) => r.status === 'rejected');
+      const fault =
+        results.find((result) => result.status === 'rejected' && result.reason === failed.signal.reason) ??
+        results.find((r) => r.status === 'rejected');
       if (fault?.status === 'rejected') throw fault.reason;
       return { segments: waiting.length };
     },
 
     /** Staging was lost or cannot be trusted: the next attempt stages into new tables. */
     async renewStaging(input: RunInput): Promise<void> {
-      await pool.query('update waybill.imports set incarnation = incarnation + 1 where import_id = $1 and epoch = $2', [input.importId, input.epoch]);
+      await pool.query(
+        'update waybill.imports set incarnation = incarnation + 1 where import_id = $1 and epoch = $2',
+        [input.importId, input.epoch],
+      );
     },
   };
 }

@@ -28,20 +28,27 @@ export function createLoadActivities(deps: ActivityDeps) {
       const signal = Context.current().cancellationSignal;
       const request = await planRequest(deps, input);
       const plan = await makePlan(pool, request, signal);
-      if (plan.counts.blocked + plan.counts.duplicates > 0) await recordIssues(pool, input.importId, request.lockKey);
+      if (plan.counts.blocked + plan.counts.duplicates > 0)
+        await recordIssues(pool, input.importId, request.lockKey);
       let reasons: string[] = [];
       if (request.policy === 'guard') {
         const figures = await guardFigures(pool, { ...request, counts: plan.counts });
         reasons = guardReasons(figures);
         await pool.query('update waybill.plans set guard = $3 where import_id = $1 and version = $2', [
-          input.importId, plan.version, JSON.stringify({ ...figures, reasons }),
+          input.importId,
+          plan.version,
+          JSON.stringify({ ...figures, reasons }),
         ]);
       }
       return { version: plan.version, digest: plan.digest, counts: plan.counts, reasons };
     },
 
     async rebase(input: RunInput): Promise<Planned> {
-      const plan = await rebasePlan(pool, await planRequest(deps, input), Context.current().cancellationSignal);
+      const plan = await rebasePlan(
+        pool,
+        await planRequest(deps, input),
+        Context.current().cancellationSignal,
+      );
       return { version: plan.version, digest: plan.digest, counts: plan.counts, reasons: [] };
     },
 
@@ -49,7 +56,7 @@ export function createLoadActivities(deps: ActivityDeps) {
     async apply(input: RunInput & { wave: number; first: number; last: number }): Promise<void> {
       const signal = Context.current().cancellationSignal;
       let size = 1;
-      for (let batch = input.first; batch <= input.last; ) {
+      for (let batch = input.first; batch <= input.last;) {
         signal.throwIfAborted();
         const last = Math.min(batch + size - 1, input.last);
         const started = performance.now();

@@ -19,7 +19,15 @@ export function createNotifyActivities(deps: ActivityDeps) {
   /** The records that did not go in, in the file's own columns, to be corrected and imported again. */
   async function* report(row: ImportRow, manifest: Manifest, signal: AbortSignal): AsyncGenerator<string> {
     const path = await canonicalPath(deps, row, manifest, signal);
-    yield '\ufeff' + csvLine(['line', 'codes', 'messages', ...manifest.columns.map((column) => column.original || column.name)]);
+    yield (
+      '\ufeff' +
+      csvLine([
+        'line',
+        'codes',
+        'messages',
+        ...manifest.columns.map((column) => column.original || column.name),
+      ])
+    );
     for await (const page of reportRows(pool, row.import_id, row.lock_key)) {
       signal.throwIfAborted();
       let text = '';
@@ -46,20 +54,47 @@ export function createNotifyActivities(deps: ActivityDeps) {
       const refused = accounting['blocked']! + accounting['stale']! + accounting['failed']!;
       if (refused + accounting['duplicates']! > 0) await recordIssues(pool, input.importId, row.lock_key);
       if (refused > 0) {
-        await store.write(keys.errors, Readable.from(report(row, manifest, signal)), { contentType: 'text/csv; charset=utf-8', signal });
+        await store.write(keys.errors, Readable.from(report(row, manifest, signal)), {
+          contentType: 'text/csv; charset=utf-8',
+          signal,
+        });
       }
       const document = {
-        import: row.import_id, dataset: row.dataset, profile: { name: row.profile, version: row.profile_version },
-        file: { name: row.file_name, bytes: manifest.bytes, sha256: manifest.sha256, contentSha256: manifest.contentSha256 },
+        import: row.import_id,
+        dataset: row.dataset,
+        profile: { name: row.profile, version: row.profile_version },
+        file: {
+          name: row.file_name,
+          bytes: manifest.bytes,
+          sha256: manifest.sha256,
+          contentSha256: manifest.contentSha256,
+        },
         manifestSha256: createHash('sha256').update(JSON.stringify(manifest)).digest('hex'),
-        plan: (await pool.query('select version, digest, counts, made_at from waybill.plans where import_id = $1 order by version', [input.importId])).rows,
+        plan: (
+          await pool.query(
+            'select version, digest, counts, made_at from waybill.plans where import_id = $1 order by version',
+            [input.importId],
+          )
+        ).rows,
         ...proof,
-        receipts: (await pool.query('select wave, batch, epoch, created, updated, unchanged, stale, failed, committed_at from waybill.receipts where import_id = $1 order by wave, batch', [input.importId])).rows,
+        receipts: (
+          await pool.query(
+            'select wave, batch, epoch, created, updated, unchanged, stale, failed, committed_at from waybill.receipts where import_id = $1 order by wave, batch',
+            [input.importId],
+          )
+        ).rows,
         check: `select waybill.prove('${row.import_id}')`,
       };
-      await store.write(keys.proof, Buffer.from(JSON.stringify(document, null, 2)), { contentType: 'application/json', signal });
+      await store.write(keys.proof, Buffer.from(JSON.stringify(document, null, 2)), {
+        contentType: 'application/json',
+        signal,
+      });
       const ended = await finishImport(pool, {
-        importId: input.importId, epoch: input.epoch, proof, proofKey: keys.proof, reportKey: refused > 0 ? keys.errors : null,
+        importId: input.importId,
+        epoch: input.epoch,
+        proof,
+        proofKey: keys.proof,
+        reportKey: refused > 0 ? keys.errors : null,
       });
       return { status: ended!.status, accounting };
     },

@@ -46,7 +46,11 @@ const comparable = (type: string, expression: string): string =>
   ['json', 'xml', 'point', 'polygon'].includes(type) ? `(${expression})::text` : expression;
 
 /** True where writing the plan's row would change the record. */
-export function differs(fields: WrittenField[], live: (column: string) => string, plan: (column: string) => string): string {
+export function differs(
+  fields: WrittenField[],
+  live: (column: string) => string,
+  plan: (column: string) => string,
+): string {
   const parts = fields
     .filter((field) => !field.key)
     .map((field) => {
@@ -69,7 +73,11 @@ export function rowHash(target: Target, fields: WrittenField[], alias: string): 
     ...fields.map((field) => quoteName('v_' + field.column)),
     ...fields.filter((field) => !field.key).map((field) => quoteName('s_' + field.column)),
   ];
-  const unhashable = new Set(fields.filter((f) => comparable(f.type, '') !== '').flatMap((f) => ['v_' + f.column, 's_' + f.column].map(quoteName)));
+  const unhashable = new Set(
+    fields
+      .filter((f) => comparable(f.type, '') !== '')
+      .flatMap((f) => ['v_' + f.column, 's_' + f.column].map(quoteName)),
+  );
   return `hash_record_extended(row(${columns
     .map((column) => (unhashable.has(column) ? `${alias}.${column}::text` : `${alias}.${column}`))
     .join(', ')}), 0)`;
@@ -97,13 +105,17 @@ export function writeProgram(options: {
   const chosen = (decision: string) =>
     `${range} and (($3::bigint[] is null and p._decision = '${decision}') or p._record = any($3::bigint[]))`;
 
-  const insertColumns = [...(hasTenant ? ['tenant_id'] : []), ...fields.map((field) => field.column)].map(quoteName);
+  const insertColumns = [...(hasTenant ? ['tenant_id'] : []), ...fields.map((field) => field.column)].map(
+    quoteName,
+  );
   const insertValues = [
     ...(hasTenant ? [quoteText(tenantId)] : []),
     ...fields.map((field) => {
       const value = `p.${quoteName('v_' + field.column)}`;
       const fallback = defaults.get(field.column);
-      return fallback !== null && fallback !== undefined && field.empty === 'keep' ? `coalesce(${value}, ${fallback})` : value;
+      return fallback !== null && fallback !== undefined && field.empty === 'keep'
+        ? `coalesce(${value}, ${fallback})`
+        : value;
     }),
   ];
   const into = `insert into ${target.name} (${insertColumns.join(', ')}) select ${insertValues.join(', ')} from ${plan} p`;
@@ -117,11 +129,18 @@ export function writeProgram(options: {
 
   // Where a trigger may change what goes in, created rows leave an after-image too.
   const returned = target.hasRowTrigger
-    ? [back, ...written.map((field) => `${quoteName(field.column)} as ${quoteName('a_' + field.column)}`)].join(', ')
+    ? [
+        back,
+        ...written.map((field) => `${quoteName(field.column)} as ${quoteName('a_' + field.column)}`),
+      ].join(', ')
     : back;
   const imageOfCreated = target.hasRowTrigger
     ? `, i as (insert into ${images} (_record, _wave, _batch, _created, ${names('a_').join(', ') || '_ignored'})
-         select p._record, $4, $5, true, ${names('a_').map((n) => `w.${n}`).join(', ') || 'null'}
+         select p._record, $4, $5, true, ${
+           names('a_')
+             .map((n) => `w.${n}`)
+             .join(', ') || 'null'
+         }
          from ${plan} p join w on ${sameKey} where ${range})`
     : '';
   const insert = `with w as (${into} where ${chosen('create')} order by p._seq
@@ -132,7 +151,11 @@ export function writeProgram(options: {
   const unmoved = reviewed
     ? ` and ${written.map((field) => `${comparable(field.type, `t.${quoteName(field.column)}`)} is not distinct from ${comparable(field.type, `p.${quoteName('s_' + field.column)}`)}`).join(' and ') || 'true'}`
     : '';
-  const difference = differs(fields, (c) => `t.${quoteName(c)}`, (c) => `p.${quoteName('v_' + c)}`);
+  const difference = differs(
+    fields,
+    (c) => `t.${quoteName(c)}`,
+    (c) => `p.${quoteName('v_' + c)}`,
+  );
   const set = written.map((field) => `${quoteName(field.column)} = ${updatedValue(field)}`).join(', ');
   const imageColumns = ['_record', '_wave', '_batch', '_created', ...names('b_'), ...names('a_')].join(', ');
   const update =
@@ -160,7 +183,9 @@ export function writeProgram(options: {
       from ${plan} p where ${range}`,
     planned: `select coalesce(array_agg(p._record), '{}') from ${plan} p where ${range} and p._decision = $3`,
     record_of: `select p._record from ${plan} p where p._seq = $1`,
-    insert_fast: target.hasRowTrigger ? null : `${into} where ${range} and p._decision = 'create' order by p._seq`,
+    insert_fast: target.hasRowTrigger
+      ? null
+      : `${into} where ${range} and p._decision = 'create' order by p._seq`,
     insert,
     update,
     classify: `select coalesce(array_agg(p._record) filter (where t.found and not coalesce(t.differs, false)), '{}') as equal,

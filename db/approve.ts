@@ -12,7 +12,13 @@ export async function approvePlan(
   await withTransaction(pool, async (client) => {
     await client.query('select from waybill.lock_import($1)', [approval.importId]);
     const plan = (
-      await client.query<{ tenant_id: string; epoch: number; plan_version: number; digest: string | null; wave: number | null }>(
+      await client.query<{
+        tenant_id: string;
+        epoch: number;
+        plan_version: number;
+        digest: string | null;
+        wave: number | null;
+      }>(
         `select i.tenant_id, i.epoch, i.plan_version, p.digest,
            (select max(wave) from waybill.waves w where w.import_id = i.import_id and w.plan_version = i.plan_version) as wave
          from waybill.imports i left join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
@@ -20,7 +26,12 @@ export async function approvePlan(
         [approval.importId],
       )
     ).rows[0];
-    if (!plan || plan.plan_version !== approval.version || plan.digest !== approval.digest || plan.epoch !== approval.epoch) {
+    if (
+      !plan ||
+      plan.plan_version !== approval.version ||
+      plan.digest !== approval.digest ||
+      plan.epoch !== approval.epoch
+    ) {
       throw new PlanMoved('The plan has changed since you looked at it. Look at it again, then decide.');
     }
     // A second click on the same plan.
@@ -32,7 +43,12 @@ export async function approvePlan(
     );
     await client.query(
       `insert into waybill.audit (tenant_id, import_id, actor, action, detail) values ($1, $2, $3, 'approve', $4)`,
-      [plan.tenant_id, approval.importId, approval.actor, JSON.stringify({ version: approval.version, digest: approval.digest })],
+      [
+        plan.tenant_id,
+        approval.importId,
+        approval.actor,
+        JSON.stringify({ version: approval.version, digest: approval.digest }),
+      ],
     );
   });
 }

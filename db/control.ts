@@ -50,7 +50,12 @@ export const findImport = (pool: pg.Pool, importId: string) =>
 export const claimImport = (pool: pg.Pool, importId: string, runId: string) =>
   one(pool, 'select * from waybill.claim($1, $2)', [importId, runId]);
 
-export async function enterPhase(pool: pg.Pool, importId: string, epoch: number, phase: string): Promise<void> {
+export async function enterPhase(
+  pool: pg.Pool,
+  importId: string,
+  epoch: number,
+  phase: string,
+): Promise<void> {
   await pool.query('select waybill.enter_phase($1, $2, $3)', [importId, epoch, phase]);
 }
 
@@ -70,7 +75,10 @@ export async function requestStop(
       await client.query('begin');
       await client.query(`set local lock_timeout = ${STOP_GRACE_MS}`);
       const row = await one(client, 'select * from waybill.request_stop($1, $2, $3, $4)', [
-        stop.importId, stop.what, stop.actor, stop.reason ?? null,
+        stop.importId,
+        stop.what,
+        stop.actor,
+        stop.reason ?? null,
       ]);
       await client.query('commit');
       return row;
@@ -108,12 +116,28 @@ export interface TurnAnswer {
 }
 
 export async function takeTurn(
-  pool: pg.Pool, importId: string, epoch: number, turn: string, kind: 'turn' | 'slot',
+  pool: pg.Pool,
+  importId: string,
+  epoch: number,
+  turn: string,
+  kind: 'turn' | 'slot',
 ): Promise<TurnAnswer> {
   const result = await pool.query<TurnAnswer>('select * from waybill.take_turn($1, $2, $3, $4)', [
-    importId, epoch, turn, kind === 'slot',
+    importId,
+    epoch,
+    turn,
+    kind === 'slot',
   ]);
   return result.rows[0]!;
+}
+
+/** The first in line of every turn that nobody holds. */
+export async function nextInLine(pool: pg.Pool): Promise<string[]> {
+  const result = await pool.query<{ import_id: string }>(
+    `select (select k.import_id from waybill.tickets k where k.turn = t.turn order by k.ticket limit 1) as import_id
+     from waybill.turns t where t.holder is null and exists (select from waybill.tickets k where k.turn = t.turn)`,
+  );
+  return result.rows.map((row) => row.import_id);
 }
 
 export const waitForPerson = (pool: pg.Pool, importId: string, epoch: number, what: object) =>
@@ -134,13 +158,22 @@ export async function proveImport(pool: pg.Pool, importId: string): Promise<Proo
 
 export const finishImport = (
   pool: pg.Pool,
-  end: { importId: string; epoch: number; error?: { code: string; message: string } | null; proof?: Proof | null; proofKey?: string | null; reportKey?: string | null },
+  end: {
+    importId: string;
+    epoch: number;
+    error?: { code: string; message: string } | null;
+    proof?: Proof | null;
+    proofKey?: string | null;
+    reportKey?: string | null;
+  },
 ) =>
   one(pool, 'select * from waybill.finish($1, $2, $3, $4, $5, $6)', [
-    end.importId, end.epoch,
+    end.importId,
+    end.epoch,
     end.error ? JSON.stringify(end.error) : null,
     end.proof ? JSON.stringify(end.proof) : null,
-    end.proofKey ?? null, end.reportKey ?? null,
+    end.proofKey ?? null,
+    end.reportKey ?? null,
   ]);
 
 /** How far a phase is that leaves neither marks nor receipts. */
@@ -154,10 +187,14 @@ export async function noteProgress(pool: pg.Pool, importId: string, data: object
 
 /** Batches of the newest wave without receipt, as contiguous ranges; null where nobody has approved a plan. */
 export async function pendingBatches(
-  pool: pg.Pool, importId: string,
+  pool: pg.Pool,
+  importId: string,
 ): Promise<{ wave: number; ranges: { first: number; last: number; rows: number }[] } | null> {
   const wave = (
-    await pool.query<{ wave: number | null }>('select max(wave) as wave from waybill.waves where import_id = $1', [importId])
+    await pool.query<{ wave: number | null }>(
+      'select max(wave) as wave from waybill.waves where import_id = $1',
+      [importId],
+    )
   ).rows[0]!.wave;
   if (wave === null) return null;
   const ranges = await pool.query<{ first: number; last: number; rows: number }>(
@@ -173,9 +210,20 @@ export async function pendingBatches(
 
 /** One transaction: the batches first..last of the wave, each exactly once. Throws WB001, WB002 or the target's error. */
 export async function applyBatches(
-  pool: pg.Pool, importId: string, epoch: number, wave: number, first: number, last: number,
+  pool: pg.Pool,
+  importId: string,
+  epoch: number,
+  wave: number,
+  first: number,
+  last: number,
 ): Promise<void> {
   await withClient(pool, (client) =>
-    client.query('select from waybill.apply_batches($1, $2, $3, $4, $5)', [importId, epoch, wave, first, last]),
+    client.query('select from waybill.apply_batches($1, $2, $3, $4, $5)', [
+      importId,
+      epoch,
+      wave,
+      first,
+      last,
+    ]),
   );
 }

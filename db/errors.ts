@@ -9,9 +9,21 @@ export const isTargetChanged = (error: unknown): boolean =>
   /^(42P01|42703|42501|42704|42P10|42804|3F000|0A000)$/.test(codeOf(error) ?? '');
 
 const TRANSIENT = /^(08|25|40|53|57|58)|^55P03$|^55006$/;
-const SOCKET = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EHOSTUNREACH', 'EAI_AGAIN',
-  'CONNECTION_CLOSED', 'CONNECTION_ENDED', 'CONNECTION_DESTROYED', 'CONNECT_TIMEOUT']);
-const WORDS = /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|read ECONN|write EPIPE/;
+const SOCKET = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'EAI_AGAIN',
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED',
+  'CONNECT_TIMEOUT',
+]);
+const WORDS =
+  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|read ECONN|write EPIPE/;
 
 /** The database is away or overloaded, or the transaction met others: the same again may go through. */
 export function isDatabaseUnavailable(error: unknown): boolean {

@@ -1,4 +1,5 @@
 import type postgres from 'postgres';
+import type { Mapping } from '../intake/types.ts';
 
 /** A row of waybill.imports as the API shows it. */
 export interface StoredImport {
@@ -163,12 +164,26 @@ export async function listActivity(
     order by audit_id desc limit ${page.limit}`;
 }
 
-/** The mapping that is pinned to an import, null until there is one. */
-export async function findPinnedMapping(sql: postgres.Sql, stored: StoredImport): Promise<unknown> {
-  if (stored.profile === null || stored.profileVersion === null) return null;
-  const [found] = await sql<{ mapping: unknown }[]>`
-    select mapping from waybill.profiles
-    where tenant_id = ${stored.tenantId} and dataset = ${stored.dataset} and name = ${stored.profile}
-      and version = ${stored.profileVersion}`;
-  return found?.mapping ?? null;
+/** Keeps why somebody did something, where the act itself has no room for it. */
+export async function noteReason(
+  sql: postgres.Sql,
+  note: { tenantId: string; importId: string; actor: string; action: string; reason: string },
+): Promise<void> {
+  await sql`
+    insert into waybill.audit (tenant_id, import_id, actor, action, reason)
+    values (${note.tenantId}, ${note.importId}, ${note.actor}, ${note.action}, ${note.reason})`;
+}
+
+/** The mapping that is pinned to an import, or else the one that was proposed; null before the map phase. */
+export async function findMapping(
+  sql: postgres.Sql,
+  importId: string,
+): Promise<{ mapping: Mapping; confirmed: boolean } | null> {
+  const [found] = await sql<{ proposed: Mapping | null; pinned: Mapping | null }[]>`
+    select i.mapping_proposal as proposed, p.mapping as pinned
+    from waybill.imports i left join waybill.profiles p
+      on p.tenant_id = i.tenant_id and p.dataset = i.dataset and p.name = i.profile and p.version = i.profile_version
+    where i.import_id = ${importId}`;
+  const mapping = found?.pinned ?? found?.proposed;
+  return mapping ? { mapping, confirmed: found!.pinned !== null } : null;
 }

@@ -54,9 +54,13 @@ export interface ReportRow {
 }
 
 /** Every record that did not go in and why, in the order of the file, a page at a time. */
-export async function* reportRows(pool: pg.Pool, importId: string, lockKey: number): AsyncGenerator<ReportRow[]> {
+export async function* reportRows(
+  pool: pg.Pool,
+  importId: string,
+  lockKey: number,
+): AsyncGenerator<ReportRow[]> {
   const plan = planTable(lockKey);
-  for (let after = 0; ; ) {
+  for (let after = 0; ;) {
     const page = await pool.query<ReportRow>(
       `select p._record as record, p._line as line, p._offset as offset, p._bytes as bytes, p._raw as raw,
          case when o.record is null then array(select i ->> 'code' from jsonb_array_elements(p._issues) i) else array[o.code] end as codes,

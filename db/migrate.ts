@@ -21,7 +21,9 @@ export async function migrate(ownerUrl: string): Promise<{ applied: string[] }> 
          (name text primary key, applied_at timestamptz not null default now())`,
     );
     const done = new Set(
-      (await client.query<{ name: string }>('select name from public.waybill_migrations')).rows.map((r) => r.name),
+      (await client.query<{ name: string }>('select name from public.waybill_migrations')).rows.map(
+        (r) => r.name,
+      ),
     );
     const applied: string[] = [];
     for (const name of files) {

@@ -68,7 +68,8 @@ export async function makePlan(pool: pg.Pool, request: PlanRequest, signal?: Abo
       )
     ).rows[0]!;
     if (state.receipts) throw new Error('a plan with receipts is decided anew by rebase, never made again');
-    if (!(await stagingIsWhole(client, lockKey, request.incarnation, request.manifest))) throw new StagingLost();
+    if (!(await stagingIsWhole(client, lockKey, request.incarnation, request.manifest)))
+      throw new StagingLost();
 
     const version = state.version + 1;
     await client.query('set local jit = off');
@@ -91,7 +92,10 @@ function imagesStatement({ lockKey, fields }: PlanRequest): string {
     written.map((field) => `${quoteName(prefix + field.column)} ${field.type}`),
   );
   return `create table ${imagesTable(lockKey)} (${[
-    '_record bigint not null', '_wave int not null', '_batch int not null', '_created boolean not null',
+    '_record bigint not null',
+    '_wave int not null',
+    '_batch int not null',
+    '_created boolean not null',
     ...(written.length > 0 ? columns : ['_ignored text']),
   ].join(', ')}) with (autovacuum_enabled = false)`;
 }
@@ -119,7 +123,11 @@ export function planStatements(request: PlanRequest): { winners: string; others:
     from (select s.*, ${asTarget.join(', ')} from ${rows} s) s`;
 
   const written = fields.filter((field) => !field.key);
-  const difference = differs(fields, (c) => `t.${quoteName(c)}`, (c) => `k.${quoteName('v_' + c)}`);
+  const difference = differs(
+    fields,
+    (c) => `t.${quoteName(c)}`,
+    (c) => `k.${quoteName('v_' + c)}`,
+  );
   const found = `when ${difference} then 'update' else 'unchanged' end`;
   const decision =
     mode === 'insert'
@@ -130,7 +138,8 @@ export function planStatements(request: PlanRequest): { winners: string; others:
   const keyNames = keys.map((key) => key.name).join(', ');
   const noNull = keys.map((key) => `k.${key.name} is not null`).join(' and ');
   const seen = written.map((field) => quoteName('s_' + field.column));
-  const keyField = dataset.fields.find((field) => field.column === fields.find((f) => f.key)?.column)?.name ?? '';
+  const keyField =
+    dataset.fields.find((field) => field.column === fields.find((f) => f.key)?.column)?.name ?? '';
   const issue = (code: string, value: string, message: string, line = '_line') =>
     `jsonb_build_array(jsonb_build_object('line', ${line}, 'column', null, 'field', ${quoteText(keyField)}, 'code', ${quoteText(code)},
        'severity', 'error', 'value', ${value}, 'message', ${quoteText(message)}))`;
@@ -150,7 +159,10 @@ export function planStatements(request: PlanRequest): { winners: string; others:
     from (
       select distinct on (${keyNames}) k.*, ${[
         `${decision} as _found`,
-        ...written.map((field) => `case when t._found and (${difference}) then t.${quoteName(field.column)} end as ${quoteName('s_' + field.column)}`),
+        ...written.map(
+          (field) =>
+            `case when t._found and (${difference}) then t.${quoteName(field.column)} end as ${quoteName('s_' + field.column)}`,
+        ),
       ].join(', ')}
       from (${keyed}) k left join lateral (
         select ${['true as _found', ...written.map((field) => quoteName(field.column))].join(', ')}
@@ -182,8 +194,15 @@ async function freeze(
   const wave = 1;
   // One pass for everything: batches with their digests, and the rows without a place by their decision.
   const groups = await client.query<{
-    batch: number | null; decision: string | null; first: number; last: number; rows: number; digest: string;
-    creates: number; updates: number; unchanged: number;
+    batch: number | null;
+    decision: string | null;
+    first: number;
+    last: number;
+    rows: number;
+    digest: string;
+    creates: number;
+    updates: number;
+    unchanged: number;
   }>(
     `select ((_seq - 1) / ${BATCH_ROWS})::int as batch, case when _seq is null then _decision end as decision,
        min(_seq) as first, max(_seq) as last, count(*)::int as rows, bit_xor(${rowHash(target, fields, 'p')})::text as digest,
@@ -193,7 +212,8 @@ async function freeze(
      from ${planTable(lockKey)} p group by 1, 2 order by 1 nulls last`,
   );
   const batches = groups.rows.filter((row) => row.batch !== null);
-  const sum = (pick: (row: (typeof batches)[number]) => number) => batches.reduce((total, row) => total + pick(row), 0);
+  const sum = (pick: (row: (typeof batches)[number]) => number) =>
+    batches.reduce((total, row) => total + pick(row), 0);
   const without = (decision: string) => groups.rows.find((row) => row.decision === decision)?.rows ?? 0;
   const counts: PlanCounts = {
     creates: sum((row) => row.creates),
@@ -203,7 +223,12 @@ async function freeze(
     blocked: without('blocked'),
   };
   const program = writeProgram({
-    target, tenantId, fields, plan: planTable(lockKey), images: imagesTable(lockKey), reviewed: request.policy !== 'auto',
+    target,
+    tenantId,
+    fields,
+    plan: planTable(lockKey),
+    images: imagesTable(lockKey),
+    reviewed: request.policy !== 'auto',
   });
   // Batches of a plan nobody approved are replaced by those of the next; approved ones can only be superseded.
   await client.query(
@@ -215,8 +240,15 @@ async function freeze(
   await client.query(
     `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest)
      select $1, $2, * from unnest($3::int[], $4::bigint[], $5::bigint[], $6::int[], $7::bigint[])`,
-    [importId, wave, batches.map((b) => b.batch! + 1), batches.map((b) => b.first), batches.map((b) => b.last),
-      batches.map((b) => b.rows), batches.map((b) => b.digest)],
+    [
+      importId,
+      wave,
+      batches.map((b) => b.batch! + 1),
+      batches.map((b) => b.first),
+      batches.map((b) => b.last),
+      batches.map((b) => b.rows),
+      batches.map((b) => b.digest),
+    ],
   );
   const digest = (
     await client.query<{ digest: string }>(
@@ -229,13 +261,15 @@ async function freeze(
     'insert into waybill.plans (import_id, version, digest, counts, program) values ($1, $2, $3, $4, $5)',
     [importId, version, digest, JSON.stringify(counts), JSON.stringify(program)],
   );
-  await client.query('update waybill.imports set plan_version = $2, turn_generation = $3 where import_id = $1', [
-    importId, version, generation,
-  ]);
+  await client.query(
+    'update waybill.imports set plan_version = $2, turn_generation = $3 where import_id = $1',
+    [importId, version, generation],
+  );
   if (approvedBy !== null) {
-    await client.query('insert into waybill.waves (import_id, wave, plan_version, approved_by) values ($1, $2, $3, $4)', [
-      importId, wave, version, approvedBy,
-    ]);
+    await client.query(
+      'insert into waybill.waves (import_id, wave, plan_version, approved_by) values ($1, $2, $3, $4)',
+      [importId, wave, version, approvedBy],
+    );
   }
   return { version, digest, counts, batches: batches.length };
 }

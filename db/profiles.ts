@@ -11,7 +11,9 @@ export interface PinnedProfile {
 
 /** The same header cells in the same order mean the same source, whatever the file's name. */
 export const headerDigest = (manifest: Manifest): string =>
-  createHash('sha256').update(JSON.stringify(manifest.columns.map((column) => column.original))).digest('hex');
+  createHash('sha256')
+    .update(JSON.stringify(manifest.columns.map((column) => column.original)))
+    .digest('hex');
 
 export async function findProfile(
   pool: pg.Pool,
@@ -30,7 +32,12 @@ export async function findProfile(
 }
 
 /** What a person confirmed last for this header. */
-export async function confirmedMapping(pool: pg.Pool, tenantId: string, dataset: string, digest: string): Promise<Mapping | null> {
+export async function confirmedMapping(
+  pool: pg.Pool,
+  tenantId: string,
+  dataset: string,
+  digest: string,
+): Promise<Mapping | null> {
   const result = await pool.query<{ mapping: Mapping }>(
     `select mapping from waybill.profiles
      where tenant_id = $1 and dataset = $2 and header_digest = $3 and by_person order by created_at desc limit 1`,
@@ -45,12 +52,29 @@ export async function confirmedMapping(pool: pg.Pool, tenantId: string, dataset:
  */
 export async function pinProfile(
   pool: pg.Pool,
-  pin: { importId: string; tenantId: string; dataset: string; name: string; digest: string; mapping: Mapping; madeBy: string; byPerson: boolean },
+  pin: {
+    importId: string;
+    tenantId: string;
+    dataset: string;
+    name: string;
+    digest: string;
+    mapping: Mapping;
+    madeBy: string;
+    byPerson: boolean;
+  },
 ): Promise<{ name: string; version: number }> {
-  const what = pin.mapping.fields.map(({ field, column, constant, format, values }) => ({ field, column, constant, format, values }));
+  const what = pin.mapping.fields.map(({ field, column, constant, format, values }) => ({
+    field,
+    column,
+    constant,
+    format,
+    values,
+  }));
   const mappingDigest = createHash('sha256').update(JSON.stringify(what)).digest('hex');
   return withTransaction(pool, async (client) => {
-    await client.query('select pg_advisory_xact_lock(7297, hashtext($1))', [`${pin.tenantId}/${pin.dataset}/${pin.name}`]);
+    await client.query('select pg_advisory_xact_lock(7297, hashtext($1))', [
+      `${pin.tenantId}/${pin.dataset}/${pin.name}`,
+    ]);
     const latest = (
       await client.query<{ version: number; mapping_digest: string }>(
         `select version, mapping_digest from waybill.profiles where tenant_id = $1 and dataset = $2 and name = $3
@@ -65,7 +89,16 @@ export async function pinProfile(
           `insert into waybill.profiles (tenant_id, dataset, name, version, header_digest, mapping, mapping_digest, made_by, by_person)
            select $1, $2, $3, coalesce(max(version), 0) + 1, $4, $5, $6, $7, $8
            from waybill.profiles where tenant_id = $1 and dataset = $2 and name = $3 returning version`,
-          [pin.tenantId, pin.dataset, pin.name, pin.digest, JSON.stringify(pin.mapping), mappingDigest, pin.madeBy, pin.byPerson],
+          [
+            pin.tenantId,
+            pin.dataset,
+            pin.name,
+            pin.digest,
+            JSON.stringify(pin.mapping),
+            mappingDigest,
+            pin.madeBy,
+            pin.byPerson,
+          ],
         )
       ).rows[0]!.version;
     } else if (pin.byPerson) {
@@ -74,7 +107,11 @@ export async function pinProfile(
         [pin.tenantId, pin.dataset, pin.name, version, pin.madeBy],
       );
     }
-    await client.query('update waybill.imports set profile = $2, profile_version = $3 where import_id = $1', [pin.importId, pin.name, version]);
+    await client.query('update waybill.imports set profile = $2, profile_version = $3 where import_id = $1', [
+      pin.importId,
+      pin.name,
+      version,
+    ]);
     return { name: pin.name, version };
   });
 }
@@ -82,7 +119,14 @@ export async function pinProfile(
 /** The run that brought in this very content with this very profile, complete and not undone. */
 export async function findDuplicate(
   pool: pg.Pool,
-  of: { importId: string; tenantId: string; dataset: string; contentSha256: string; profile: string; version: number },
+  of: {
+    importId: string;
+    tenantId: string;
+    dataset: string;
+    contentSha256: string;
+    profile: string;
+    version: number;
+  },
 ): Promise<{ importId: string; finishedAt: Date } | null> {
   const result = await pool.query<{ importId: string; finishedAt: Date }>(
     `select import_id as "importId", finished_at as "finishedAt" from waybill.imports

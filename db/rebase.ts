@@ -17,7 +17,14 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
     await client.query('select waybill.hold($1, $2)', [importId, epoch]);
     await client.query('set local jit = off');
     const before = (
-      await client.query<{ version: number; wave: number; approved_by: string; program: object; counts: PlanCounts; generation: number | null }>(
+      await client.query<{
+        version: number;
+        wave: number;
+        approved_by: string;
+        program: object;
+        counts: PlanCounts;
+        generation: number | null;
+      }>(
         `select i.plan_version as version, w.wave, w.approved_by, p.program, p.counts,
            (select t.generation from waybill.turns t where t.turn = i.turn and t.holder = i.import_id) as generation
          from waybill.imports i
@@ -34,9 +41,16 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
 
     if (request.policy === 'auto') {
       const written = fields.filter((field) => !field.key);
-      const difference = differs(fields, (c) => `t.${quoteName(c)}`, (c) => `p.${quoteName('v_' + c)}`);
+      const difference = differs(
+        fields,
+        (c) => `t.${quoteName(c)}`,
+        (c) => `p.${quoteName('v_' + c)}`,
+      );
       const seen = written.map((field) => quoteName('s_' + field.column));
-      const live = written.map((f) => `case when t._found and (${difference}) then t.${quoteName(f.column)} end as ${quoteName('s_' + f.column)}`);
+      const live = written.map(
+        (f) =>
+          `case when t._found and (${difference}) then t.${quoteName(f.column)} end as ${quoteName('s_' + f.column)}`,
+      );
       // A row that upsert would create and update-only may not, or the other way round, is found out by apply.
       await client.query(
         `update ${plan} p set ${['_decision = d._decision', ...seen.map((name) => `${name} = d.${name}`)].join(', ')}
@@ -58,9 +72,18 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
        where ${open}`,
       [importId, wave],
     );
-    await client.query(`update waybill.batches b set superseded_at = clock_timestamp() where ${open} and b.wave < $2`, [importId, wave]);
+    await client.query(
+      `update waybill.batches b set superseded_at = clock_timestamp() where ${open} and b.wave < $2`,
+      [importId, wave],
+    );
     const now = (
-      await client.query<{ creates: number; updates: number; unchanged: number; batches: number; digest: string }>(
+      await client.query<{
+        creates: number;
+        updates: number;
+        unchanged: number;
+        batches: number;
+        digest: string;
+      }>(
         `select count(*) filter (where _decision = 'create')::float8 as creates,
            count(*) filter (where _decision = 'update')::float8 as updates,
            count(*) filter (where _decision = 'unchanged')::float8 as unchanged,
@@ -71,16 +94,24 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
         [importId, wave],
       )
     ).rows[0]!;
-    const counts: PlanCounts = { ...before.counts, creates: now.creates, updates: now.updates, unchanged: now.unchanged };
-    await client.query('insert into waybill.plans (import_id, version, digest, counts, program) values ($1, $2, $3, $4, $5)', [
-      importId, version, now.digest, JSON.stringify(counts), JSON.stringify(before.program),
-    ]);
-    await client.query('insert into waybill.waves (import_id, wave, plan_version, approved_by) values ($1, $2, $3, $4)', [
-      importId, wave, version, before.approved_by,
-    ]);
-    await client.query('update waybill.imports set plan_version = $2, turn_generation = $3 where import_id = $1', [
-      importId, version, before.generation,
-    ]);
+    const counts: PlanCounts = {
+      ...before.counts,
+      creates: now.creates,
+      updates: now.updates,
+      unchanged: now.unchanged,
+    };
+    await client.query(
+      'insert into waybill.plans (import_id, version, digest, counts, program) values ($1, $2, $3, $4, $5)',
+      [importId, version, now.digest, JSON.stringify(counts), JSON.stringify(before.program)],
+    );
+    await client.query(
+      'insert into waybill.waves (import_id, wave, plan_version, approved_by) values ($1, $2, $3, $4)',
+      [importId, wave, version, before.approved_by],
+    );
+    await client.query(
+      'update waybill.imports set plan_version = $2, turn_generation = $3 where import_id = $1',
+      [importId, version, before.generation],
+    );
     return { version, digest: now.digest, counts, batches: now.batches };
   });
 }

@@ -39,7 +39,11 @@ export async function createStaging(
 }
 
 /** Segments whose rows are staged. */
-export async function stagedSegments(pool: pg.Pool, lockKey: number, incarnation: number): Promise<Set<number>> {
+export async function stagedSegments(
+  pool: pg.Pool,
+  lockKey: number,
+  incarnation: number,
+): Promise<Set<number>> {
   const { marks } = stagingTables(lockKey, incarnation);
   const result = await pool.query<{ segment: number }>(`select segment from ${marks}`);
   return new Set(result.rows.map((row) => row.segment));
@@ -95,21 +99,25 @@ export async function stageSegment(
           `${segment.accepted} + ${segment.rejected}`,
       );
     }
-    await client.query(`update ${marks} set accepted = $2, rejected = $3, blocked = $4, issues = $5 where segment = $1`, [
-      segment.index,
-      result.accepted,
-      result.rejected,
-      result.blocked,
-      JSON.stringify(result.issues),
-    ]);
+    await client.query(
+      `update ${marks} set accepted = $2, rejected = $3, blocked = $4, issues = $5 where segment = $1`,
+      [segment.index, result.accepted, result.rejected, result.blocked, JSON.stringify(result.issues)],
+    );
     return result;
   });
 }
 
 /** True if the marks cover every segment of the manifest with its very counts, and the rows are all there. */
-export async function stagingIsWhole(client: pg.PoolClient, lockKey: number, incarnation: number, manifest: Manifest): Promise<boolean> {
+export async function stagingIsWhole(
+  client: pg.PoolClient,
+  lockKey: number,
+  incarnation: number,
+  manifest: Manifest,
+): Promise<boolean> {
   const { marks } = stagingTables(lockKey, incarnation);
-  const exists = await client.query<{ there: boolean }>('select to_regclass($1) is not null as there', [marks]);
+  const exists = await client.query<{ there: boolean }>('select to_regclass($1) is not null as there', [
+    marks,
+  ]);
   if (!exists.rows[0]!.there) return false;
   const found = await client.query<{ segment: number; accepted: number; rejected: number }>(
     `select segment, accepted, rejected from ${marks}`,

@@ -62,7 +62,9 @@ export async function describeTarget(
   ).rows[0];
   if (!relation) throw new TargetRefused(`The table ${schema}.${table} does not exist.`);
   if (!['r', 'p'].includes(relation.kind) || relation.rls) {
-    throw new TargetRefused(`${schema}.${table} is a view, a foreign table or has row security; it cannot be a target.`);
+    throw new TargetRefused(
+      `${schema}.${table} is a view, a foreign table or has row security; it cannot be a target.`,
+    );
   }
 
   const columns = await client.query<TargetColumn>(

@@ -38,9 +38,14 @@ export function guardReasons(figures: GuardFigures, limits: GuardLimits = defaul
     );
   }
   for (const { field, before, after } of figures.medians) {
-    const [low, high] = [Math.min(Math.abs(before), Math.abs(after)), Math.max(Math.abs(before), Math.abs(after))];
+    const [low, high] = [
+      Math.min(Math.abs(before), Math.abs(after)),
+      Math.max(Math.abs(before), Math.abs(after)),
+    ];
     if (high > 0 && (low === 0 || high / low > limits.median)) {
-      reasons.push(`The middle value of ${field} would go from ${n(before)} to ${n(after)}, more than ${limits.median} times.`);
+      reasons.push(
+        `The middle value of ${field} would go from ${n(before)} to ${n(after)}, more than ${limits.median} times.`,
+      );
     }
   }
   return reasons;

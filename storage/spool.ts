@@ -23,12 +23,17 @@ export function openSpool(root: string, quotaBytes: number): Spool {
     const found = await Promise.all(
       names.map(async (importId) => {
         const files = await readdir(join(root, importId)).catch(() => []);
-        const stats = await Promise.all(files.map((file) => stat(join(root, importId, file)).catch(() => null)));
+        const stats = await Promise.all(
+          files.map((file) => stat(join(root, importId, file)).catch(() => null)),
+        );
         const folder = await stat(join(root, importId)).catch(() => null);
         return {
           importId,
           bytes: stats.reduce((sum, s) => sum + (s?.size ?? 0), 0),
-          touched: Math.max(folder?.mtimeMs ?? 0, ...stats.map((s) => Math.max(s?.mtimeMs ?? 0, s?.atimeMs ?? 0))),
+          touched: Math.max(
+            folder?.mtimeMs ?? 0,
+            ...stats.map((s) => Math.max(s?.mtimeMs ?? 0, s?.atimeMs ?? 0)),
+          ),
         };
       }),
     );

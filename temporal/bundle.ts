@@ -16,7 +16,8 @@ const lock = fileURLToPath(new URL('../package-lock.json', import.meta.url));
 export async function workflowBundle(cacheFolder: string): Promise<string> {
   const hash = createHash('sha256');
   for (const name of (await readdir(workflows)).sort()) {
-    if (name.endsWith('.ts') && !name.endsWith('.test.ts')) hash.update(name).update(await readFile(join(workflows, name)));
+    if (name.endsWith('.ts') && !name.endsWith('.test.ts'))
+      hash.update(name).update(await readFile(join(workflows, name)));
   }
   hash.update(await readFile(lock));
   const path = join(cacheFolder, `workflows-${hash.digest('hex').slice(0, 16)}.js`);
@@ -26,7 +27,8 @@ export async function workflowBundle(cacheFolder: string): Promise<string> {
     await mkdir(cacheFolder, { recursive: true });
     await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.url), path]);
     for (const name of await readdir(cacheFolder)) {
-      if (/^workflows-.*\.js$/.test(name) && join(cacheFolder, name) !== path) await rm(join(cacheFolder, name), { force: true });
+      if (/^workflows-.*\.js$/.test(name) && join(cacheFolder, name) !== path)
+        await rm(join(cacheFolder, name), { force: true });
     }
   }
   return path;

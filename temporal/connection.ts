@@ -8,7 +8,11 @@ export function temporalSettings(env: NodeJS.ProcessEnv) {
   const ca = file('TEMPORAL_TLS_CA');
   const tls =
     cert && key
-      ? { clientCertPair: { crt: cert, key }, serverRootCACertificate: ca, serverNameOverride: env['TEMPORAL_TLS_SERVER_NAME'] }
+      ? {
+          clientCertPair: { crt: cert, key },
+          serverRootCACertificate: ca,
+          serverNameOverride: env['TEMPORAL_TLS_SERVER_NAME'],
+        }
       : ca
         ? { serverRootCACertificate: ca, serverNameOverride: env['TEMPORAL_TLS_SERVER_NAME'] }
         : env['TEMPORAL_API_KEY'] !== undefined || env['TEMPORAL_TLS'] === 'true';

@@ -1,6 +1,10 @@
 import {
-  type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError, WorkflowUpdateFailedError,
-  WorkflowUpdateRPCTimeoutOrCancelledError, isGrpcServiceError,
+  type Client,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+  isGrpcServiceError,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Mapping } from '../intake/types.ts';
@@ -31,9 +35,16 @@ export interface StartImport extends DescribedImport {
 export interface ImportRuns {
   /** Starts the run; if it runs already nothing happens. */
   start(run: StartImport): Promise<void>;
-  signal(importId: string, what: 'pause' | 'resume' | 'cancel' | 'turn', message?: { actor?: string; reason?: string }): Promise<void>;
+  signal(
+    importId: string,
+    what: 'pause' | 'resume' | 'cancel' | 'turn',
+    message?: { actor?: string; reason?: string },
+  ): Promise<void>;
   confirmMapping(importId: string, answer: { mapping: Mapping; actor: string }): Promise<void>;
-  approve(importId: string, answer: { plan: { version: number; digest: string }; actor: string }): Promise<void>;
+  approve(
+    importId: string,
+    answer: { plan: { version: number; digest: string }; actor: string },
+  ): Promise<void>;
   discard(importId: string, answer: { actor: string }): Promise<void>;
   /** Null where no workflow or no worker answers. */
   progress(importId: string): Promise<Progress | null>;
@@ -44,13 +55,16 @@ export function createImportRuns(client: Client): ImportRuns {
   const update = async (importId: string, name: string, argument: unknown) => {
     const handle = workflow.getHandle(importId);
     try {
-      await client.connection.withDeadline(Date.now() + ANSWER_WITHIN_MS, () => handle.executeUpdate(name, { args: [argument] }));
+      await client.connection.withDeadline(Date.now() + ANSWER_WITHIN_MS, () =>
+        handle.executeUpdate(name, { args: [argument] }),
+      );
     } catch (error) {
       if (error instanceof WorkflowUpdateFailedError) {
         const cause = error.cause instanceof ApplicationFailure ? error.cause : rootCause(error);
         throw new RefusedError(codes[cause?.type ?? ''] ?? 'refused', cause?.message ?? error.message);
       }
-      if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isDeadline(error)) throw new NoWorkerError();
+      if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isDeadline(error))
+        throw new NoWorkerError();
       if (error instanceof WorkflowNotFoundError) throw new NotRunningError();
       throw error;
     }
@@ -88,7 +102,8 @@ export function createImportRuns(client: Client): ImportRuns {
           workflow.getHandle(importId).query<Progress>('progress'),
         );
       } catch (error) {
-        if (error instanceof WorkflowNotFoundError || isDeadline(error) || isGrpcServiceError(error)) return null;
+        if (error instanceof WorkflowNotFoundError || isDeadline(error) || isGrpcServiceError(error))
+          return null;
         throw error;
       }
     },
@@ -96,7 +111,10 @@ export function createImportRuns(client: Client): ImportRuns {
 }
 
 const codes: Record<string, string> = {
-  PlanMoved: 'plan_moved', NotWaiting: 'not_waiting', MappingRefused: 'mapping_refused', Fenced: 'not_waiting',
+  PlanMoved: 'plan_moved',
+  NotWaiting: 'not_waiting',
+  MappingRefused: 'mapping_refused',
+  Fenced: 'not_waiting',
 };
 
 function rootCause(error: unknown): ApplicationFailure | null {
@@ -107,4 +125,5 @@ function rootCause(error: unknown): ApplicationFailure | null {
 }
 
 const DEADLINE_EXCEEDED = 4;
-const isDeadline = (error: unknown): boolean => isGrpcServiceError(error) && Number(error.code) === DEADLINE_EXCEEDED;
+const isDeadline = (error: unknown): boolean =>
+  isGrpcServiceError(error) && Number(error.code) === DEADLINE_EXCEEDED;

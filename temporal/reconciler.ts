@@ -28,7 +28,9 @@ export function startReconciler(deps: ReconcilerDeps): { stop(): Promise<void>; 
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();
   const tick = async () => {
-    running = reconcile(deps).catch((error: unknown) => deps.log.warn({ err: error }, 'reconciler could not finish; it tries again'));
+    running = reconcile(deps).catch((error: unknown) =>
+      deps.log.warn({ err: error }, 'reconciler could not finish; it tries again'),
+    );
     await running;
     if (!stopped) timer = setTimeout(() => void tick(), EVERY_MS);
   };
@@ -46,11 +48,15 @@ export function startReconciler(deps: ReconcilerDeps): { stop(): Promise<void>; 
 /** One pass over everything that is open. Does nothing where another process is at it. */
 export async function reconcile({ pool, client, log }: ReconcilerDeps): Promise<void> {
   await withClient(pool, async (lock) => {
-    const mine = (await lock.query<{ mine: boolean }>('select pg_try_advisory_lock($1) as mine', [RECONCILER_LOCK])).rows[0]!.mine;
+    const mine = (
+      await lock.query<{ mine: boolean }>('select pg_try_advisory_lock($1) as mine', [RECONCILER_LOCK])
+    ).rows[0]!.mine;
     if (!mine) return;
     try {
       await expireUploads(pool, log);
-      const open = await pool.query<ImportRow & { receipts: number; restarts: number; restarted_at_receipts: number | null }>(
+      const open = await pool.query<
+        ImportRow & { receipts: number; restarts: number; restarted_at_receipts: number | null }
+      >(
         `select i.*, (select count(*) from waybill.receipts r where r.import_id = i.import_id) as receipts
          from waybill.imports i
          where status in ('queued', 'running', 'paused', 'waiting') and updated_at < now() - make_interval(secs => $1)
@@ -59,7 +65,10 @@ export async function reconcile({ pool, client, log }: ReconcilerDeps): Promise<
       );
       for (const row of open.rows) {
         await reconcileOne({ pool, client, log }, row).catch((error: unknown) =>
-          log.warn({ err: error, import: row.import_id }, 'could not reconcile this import; the next pass tries again'),
+          log.warn(
+            { err: error, import: row.import_id },
+            'could not reconcile this import; the next pass tries again',
+          ),
         );
       }
     } finally {
@@ -75,13 +84,20 @@ async function reconcileOne(
   const state = await workflowState(client, row.import_id);
   if (state === 'RUNNING' || state === 'CONTINUED_AS_NEW' || state === 'PAUSED') return;
   // Read again: between the list and Temporal's answer the run may have ended.
-  const again = (await pool.query<{ status: string; epoch: number }>('select status, epoch from waybill.imports where import_id = $1', [row.import_id])).rows[0];
+  const again = (
+    await pool.query<{ status: string; epoch: number }>(
+      'select status, epoch from waybill.imports where import_id = $1',
+      [row.import_id],
+    )
+  ).rows[0];
   if (again?.status !== row.status || again.epoch !== row.epoch) return;
 
   if (state === 'TERMINATED' || state === 'CANCELLED') {
     log.info({ import: row.import_id, state }, 'ended in Temporal: cancelled');
     await requestStop(pool, {
-      importId: row.import_id, what: 'cancel', actor: 'reconciler',
+      importId: row.import_id,
+      what: 'cancel',
+      actor: 'reconciler',
       reason: `The workflow was ${state.toLowerCase()} in Temporal. What was committed stays; retry to go on.`,
     });
     return;
@@ -95,11 +111,16 @@ async function reconcileOne(
     return;
   }
   log.warn({ import: row.import_id, state, restarts }, 'nobody behind this import: started again');
-  await pool.query('update waybill.imports set restarts = $2, restarted_at_receipts = $3 where import_id = $1 and epoch = $4', [
-    row.import_id, row.workflow_run_id === null ? 0 : restarts, row.receipts, row.epoch,
-  ]);
+  await pool.query(
+    'update waybill.imports set restarts = $2, restarted_at_receipts = $3 where import_id = $1 and epoch = $4',
+    [row.import_id, row.workflow_run_id === null ? 0 : restarts, row.receipts, row.epoch],
+  );
   await createImportRuns(client).start({
-    importId: row.import_id, tenantId: row.tenant_id, dataset: row.dataset, fileName: row.file_name, policy: row.policy,
+    importId: row.import_id,
+    tenantId: row.tenant_id,
+    dataset: row.dataset,
+    fileName: row.file_name,
+    policy: row.policy,
   });
 }
 
@@ -122,8 +143,13 @@ async function giveUp(pool: pg.Pool, importId: string, epoch: number): Promise<v
         await client.query(`update waybill.imports set status = 'running' where import_id = $1`, [importId]);
       }
       await client.query('select from waybill.finish($1, $2, $3, null, null, null)', [
-        importId, epoch,
-        JSON.stringify({ code: 'no_progress', message: 'The run was started again three times and got nowhere. What was committed stays and is accounted for. Retry, and look at the worker log if it happens again.' }),
+        importId,
+        epoch,
+        JSON.stringify({
+          code: 'no_progress',
+          message:
+            'The run was started again three times and got nowhere. What was committed stays and is accounted for. Retry, and look at the worker log if it happens again.',
+        }),
       ]);
     }
     await client.query('commit');
@@ -138,6 +164,11 @@ async function expireUploads(pool: pg.Pool, log: Logger): Promise<void> {
   );
   for (const { import_id } of expired.rows) {
     log.info({ import: import_id }, 'upload expired');
-    await requestStop(pool, { importId: import_id, what: 'cancel', actor: 'reconciler', reason: 'The upload was never completed.' });
+    await requestStop(pool, {
+      importId: import_id,
+      what: 'cancel',
+      actor: 'reconciler',
+      reason: 'The upload was never completed.',
+    });
   }
 }

@@ -15,6 +15,7 @@ import { openSpool } from '../storage/spool.ts';
 import { queues } from '../workflows/messages.ts';
 import { workflowBundle } from './bundle.ts';
 import { temporalSettings } from './connection.ts';
+import { createImportRuns } from './imports.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const SPOOL_QUOTA = Number(process.env['WAYBILL_SPOOL_BYTES'] ?? 20 * 1024 ** 3);
@@ -29,9 +30,17 @@ Runtime.install({
   // Signals are handled below, in the order that a drain needs.
   shutdownSignals: [],
   logger: {
-    log: () => {}, trace: () => {}, debug: () => {}, info: () => {},
+    log: () => {},
+    trace: () => {},
+    debug: () => {},
+    info: () => {},
     // Queues that serve one kind of task by design, and failures that guarded.ts has logged with their cause.
-    warn: (message, meta) => (/^(No (activities|workflows) registered|Activity failed)/.test(message) ? log.debug : log.warn).call(log, meta ?? {}, message),
+    warn: (message, meta) =>
+      (/^(No (activities|workflows) registered|Activity failed)/.test(message) ? log.debug : log.warn).call(
+        log,
+        meta ?? {},
+        message,
+      ),
     error: (message, meta) => log.error(meta ?? {}, message),
   },
 });
@@ -45,9 +54,14 @@ await spool.sweep(DAY_MS);
 const segments = createSegmentPool({ threads: 2 });
 const connection = await NativeConnection.connect(settings);
 const client = new Client({ connection: await Connection.connect(settings), namespace: settings.namespace });
+const runs = createImportRuns(client);
 
 const deps: ActivityDeps = {
-  pool, store, spool, segments, log,
+  pool,
+  store,
+  spool,
+  segments,
+  log,
   hostQueue: `${queues.load}-${hostname()}`,
   async currentRun(workflowId) {
     try {
@@ -57,28 +71,57 @@ const deps: ActivityDeps = {
       throw error;
     }
   },
+  async wake(importIds) {
+    await Promise.allSettled(importIds.map((importId) => runs.signal(importId, 'turn')));
+  },
 };
 
 const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime' | 'shutdownForceTime'> = {
-  connection, namespace: settings.namespace, shutdownGraceTime: '10 seconds', shutdownForceTime: '20 seconds',
+  connection,
+  namespace: settings.namespace,
+  shutdownGraceTime: '10 seconds',
+  shutdownForceTime: '20 seconds',
 };
 const workflowWorker = (taskQueue: string, bundle: string, more: Partial<WorkerOptions> = {}) =>
   Worker.create({
-    ...shared, taskQueue, workflowBundle: { codePath: bundle }, maxCachedWorkflows: 100,
+    ...shared,
+    taskQueue,
+    workflowBundle: { codePath: bundle },
+    maxCachedWorkflows: 100,
     // A dead worker's cached workflows move on after this.
     stickyQueueScheduleToStartTimeout: '2 seconds',
     ...more,
   });
 
 const bundle = await workflowBundle(join(data, 'cache'));
-const loadActivities = { ...createLoadQueueActivities(deps), ...createSyncActivities({ sql, store, outbound, maxFileBytes: MAX_FILE_BYTES }) };
+const loadActivities = {
+  ...createLoadQueueActivities(deps),
+  ...createSyncActivities({ sql, store, outbound, maxFileBytes: MAX_FILE_BYTES }),
+};
 const workers = await Promise.all([
   workflowWorker(queues.workflow, bundle),
-  Worker.create({ ...shared, taskQueue: queues.load, activities: loadActivities, maxConcurrentActivityTaskExecutions: 8 }),
-  Worker.create({ ...shared, taskQueue: deps.hostQueue, activities: loadActivities, maxConcurrentActivityTaskExecutions: 4 }),
-  Worker.create({ ...shared, taskQueue: queues.control, activities: createControlQueueActivities(deps), maxConcurrentActivityTaskExecutions: 20 }),
+  Worker.create({
+    ...shared,
+    taskQueue: queues.load,
+    activities: loadActivities,
+    maxConcurrentActivityTaskExecutions: 8,
+  }),
+  Worker.create({
+    ...shared,
+    taskQueue: deps.hostQueue,
+    activities: loadActivities,
+    maxConcurrentActivityTaskExecutions: 4,
+  }),
+  Worker.create({
+    ...shared,
+    taskQueue: queues.control,
+    activities: createControlQueueActivities(deps),
+    maxConcurrentActivityTaskExecutions: 20,
+  }),
   workflowWorker(queues.delivery, bundle, {
-    activities: createDeliveryActivities({ sql, outbound }), maxConcurrentActivityTaskExecutions: 50, maxCachedWorkflows: 50,
+    activities: createDeliveryActivities({ sql, outbound }),
+    maxConcurrentActivityTaskExecutions: 50,
+    maxCachedWorkflows: 50,
   }),
 ]);
 

@@ -6,14 +6,29 @@ type Control = ReturnType<typeof createControlQueueActivities>;
 type Load = ReturnType<typeof createLoadQueueActivities>;
 
 /** A few quick attempts inside one activity; then the workflow says what it waits for and waits (throughOutage). */
-const retry: wf.RetryPolicy = { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '2s', maximumAttempts: 4 };
+const retry: wf.RetryPolicy = {
+  initialInterval: '200ms',
+  backoffCoefficient: 2,
+  maximumInterval: '2s',
+  maximumAttempts: 4,
+};
 
 /** Heartbeats come each second by themselves; 5 s without one and the attempt counts as dead. */
 const heartbeatTimeout = '5 seconds';
 
-const loading: wf.ActivityOptions = { taskQueue: queues.load, startToCloseTimeout: '6 hours', heartbeatTimeout, retry };
+const loading: wf.ActivityOptions = {
+  taskQueue: queues.load,
+  startToCloseTimeout: '6 hours',
+  heartbeatTimeout,
+  retry,
+};
 
-export const control = wf.proxyActivities<Control>({ taskQueue: queues.control, startToCloseTimeout: '30 seconds', heartbeatTimeout, retry });
+export const control = wf.proxyActivities<Control>({
+  taskQueue: queues.control,
+  startToCloseTimeout: '30 seconds',
+  heartbeatTimeout,
+  retry,
+});
 
 export const load = wf.proxyActivities<Load>(loading);
 
@@ -21,7 +36,8 @@ export const load = wf.proxyActivities<Load>(loading);
 export const onHost = (queue: string): wf.ActivityInterfaceFor<Load> =>
   wf.proxyActivities<Load>({ ...loading, taskQueue: queue, scheduleToStartTimeout: '5 seconds' });
 
-export const applying = (summary: string): wf.ActivityInterfaceFor<Load> => wf.proxyActivities<Load>({ ...loading, summary });
+export const applying = (summary: string): wf.ActivityInterfaceFor<Load> =>
+  wf.proxyActivities<Load>({ ...loading, summary });
 
 /** Type of the failure that an activity ended with, '' for what is none. */
 export function failureType(error: unknown): string {
@@ -31,13 +47,18 @@ export function failureType(error: unknown): string {
 
 /** The activity found nobody to run it within its time. */
 export function neverStarted(error: unknown): boolean {
-  return error instanceof wf.ActivityFailure && error.cause instanceof wf.TimeoutFailure && error.cause.timeoutType === 'SCHEDULE_TO_START';
+  return (
+    error instanceof wf.ActivityFailure &&
+    error.cause instanceof wf.TimeoutFailure &&
+    error.cause.timeoutType === 'SCHEDULE_TO_START'
+  );
 }
 
 /** What an activity could not reach; null where waiting would not help. */
 export function unavailableWhat(error: unknown): string | null {
   if (!(error instanceof wf.ActivityFailure)) return null;
-  if (error.cause instanceof wf.TimeoutFailure && error.cause.timeoutType !== 'SCHEDULE_TO_START') return 'worker';
+  if (error.cause instanceof wf.TimeoutFailure && error.cause.timeoutType !== 'SCHEDULE_TO_START')
+    return 'worker';
   if (failureType(error) !== 'Unavailable') return null;
   const details = (error.cause as wf.ApplicationFailure).details?.[0] as { what?: string } | undefined;
   return details?.what ?? 'a service';
@@ -51,18 +72,32 @@ export function refusalOf(error: unknown): { code: string; message: string } {
   }
   const what = unavailableWhat(error);
   if (what !== null) {
-    return { code: 'unavailable', message: `The ${what} did not answer for too long. Nothing is lost: retry when it is back.` };
+    return {
+      code: 'unavailable',
+      message: `The ${what} did not answer for too long. Nothing is lost: retry when it is back.`,
+    };
   }
-  wf.log.error('the run failed for a reason that has no name', { error: String(error), cause: String(cause) });
-  return { code: 'internal_error', message: 'Waybill itself failed here. What was committed stays and is accounted for; retry, and report it if it happens again.' };
+  wf.log.error('the run failed for a reason that has no name', {
+    error: String(error),
+    cause: String(cause),
+  });
+  return {
+    code: 'internal_error',
+    message:
+      'Waybill itself failed here. What was committed stays and is accounted for; retry, and report it if it happens again.',
+  };
 }
 
 /** Each range cut so that the lanes share it and no activity is longer than a million rows or so. */
-export function laneRanges(ranges: { first: number; last: number }[], lanes: number): { first: number; last: number }[] {
+export function laneRanges(
+  ranges: { first: number; last: number }[],
+  lanes: number,
+): { first: number; last: number }[] {
   return ranges.flatMap(({ first, last }) => {
     const size = Math.min(100, Math.ceil((last - first + 1) / lanes));
     const parts: { first: number; last: number }[] = [];
-    for (let at = first; at <= last; at += size) parts.push({ first: at, last: Math.min(at + size - 1, last) });
+    for (let at = first; at <= last; at += size)
+      parts.push({ first: at, last: Math.min(at + size - 1, last) });
     return parts;
   });
 }

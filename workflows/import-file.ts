@@ -3,8 +3,16 @@ import type { Claimed } from '../activities/control.ts';
 import type { Planned } from '../activities/load.ts';
 import * as activities from './import-activities.ts';
 import {
-  approveUpdate, cancelSignal, confirmMappingUpdate, discardUpdate, pauseSignal, progressQuery, resumeSignal, turnSignal,
-  type ImportFileInput, type Progress,
+  approveUpdate,
+  cancelSignal,
+  confirmMappingUpdate,
+  discardUpdate,
+  pauseSignal,
+  progressQuery,
+  resumeSignal,
+  turnSignal,
+  type ImportFileInput,
+  type Progress,
 } from './messages.ts';
 import { Interrupted, RunState, type Refusal } from './import-state.ts';
 
@@ -52,7 +60,9 @@ async function run(state: RunState, claimed: Claimed): Promise<string> {
     await state.throughOutage(() => load.download(at()));
     await state.enter('inspect');
     const inspected = await state.throughOutage(() => load.inspect(at()));
-    state.describe(`${inspected.rows.toLocaleString()} rows, ${inspected.rejected.toLocaleString()} rejected by the reader`);
+    state.describe(
+      `${inspected.rows.toLocaleString()} rows, ${inspected.rejected.toLocaleString()} rejected by the reader`,
+    );
 
     await state.enter('map');
     for (;;) {
@@ -76,9 +86,18 @@ async function run(state: RunState, claimed: Claimed): Promise<string> {
       if (holds.length > 0) {
         state.plan = { version: plan.version, digest: plan.digest };
         const { counts } = plan;
-        await state.waitForPerson({ what: 'approval', reasons: holds, plan: state.plan, counts }, () => state.approved);
+        await state.waitForPerson(
+          { what: 'approval', reasons: holds, plan: state.plan, counts },
+          () => state.approved,
+        );
       } else {
-        await state.throughOutage(() => control.approve({ ...at(), plan: { version: plan!.version, digest: plan!.digest }, actor: 'guard' }));
+        await state.throughOutage(() =>
+          control.approve({
+            ...at(),
+            plan: { version: plan!.version, digest: plan!.digest },
+            actor: 'guard',
+          }),
+        );
       }
       await takeTurn(state, 'turn');
     }
@@ -124,7 +143,9 @@ async function planAll(state: RunState, hostQueue: string): Promise<Planned> {
 
 async function takeTurn(state: RunState, kind: 'turn' | 'slot'): Promise<{ moved: boolean }> {
   for (;;) {
-    const answer = await state.throughOutage(() => control.turn({ importId: state.importId, epoch: state.epoch, kind }));
+    const answer = await state.throughOutage(() =>
+      control.turn({ importId: state.importId, epoch: state.epoch, kind }),
+    );
     if (answer.held) {
       state.waitingFor = null;
       return answer;
@@ -138,7 +159,9 @@ async function takeTurn(state: RunState, kind: 'turn' | 'slot'): Promise<{ moved
 
 /** Applies what has no receipt yet, a few lanes at a time over ranges that do not meet. */
 async function applyAll(state: RunState): Promise<void> {
-  const pending = await state.throughOutage(() => control.pending({ importId: state.importId, epoch: state.epoch }));
+  const pending = await state.throughOutage(() =>
+    control.pending({ importId: state.importId, epoch: state.epoch }),
+  );
   if (!pending) throw new Error('nobody approved this plan');
   const ranges = activities.laneRanges(pending.ranges, pending.lanes);
   let next = 0;
@@ -147,7 +170,9 @@ async function applyAll(state: RunState): Promise<void> {
       const { first, last } = range;
       const summary = `batches ${first} to ${last} of wave ${pending.wave}`;
       await state.throughOutage(() =>
-        activities.applying(summary).apply({ importId: state.importId, epoch: state.epoch, wave: pending.wave, first, last }),
+        activities
+          .applying(summary)
+          .apply({ importId: state.importId, epoch: state.epoch, wave: pending.wave, first, last }),
       );
     }
   };
@@ -155,7 +180,12 @@ async function applyAll(state: RunState): Promise<void> {
 }
 
 /** After anything that is not a straight end: what does the database say, and does the run go on? */
-async function settle(state: RunState, error: unknown, workflowId: string, runId: string): Promise<{ status: string } | null> {
+async function settle(
+  state: RunState,
+  error: unknown,
+  workflowId: string,
+  runId: string,
+): Promise<{ status: string } | null> {
   const { importId } = state;
   return wf.CancellationScope.nonCancellable(async () => {
     if (wf.isCancellation(error) && !state.stopWanted) {
@@ -167,10 +197,12 @@ async function settle(state: RunState, error: unknown, workflowId: string, runId
       await state.throughOutage(() => control.stop({ importId, ...stop }));
     } else if (!(error instanceof Interrupted) && activities.failureType(error) !== 'Fenced') {
       const refusal: Refusal = activities.refusalOf(error);
-      const status = await state.throughOutage(() => control.fail({ importId, epoch: state.epoch, error: refusal })).catch((later: unknown) => {
-        if (activities.failureType(later) === 'Fenced') return null;
-        throw later;
-      });
+      const status = await state
+        .throughOutage(() => control.fail({ importId, epoch: state.epoch, error: refusal }))
+        .catch((later: unknown) => {
+          if (activities.failureType(later) === 'Fenced') return null;
+          throw later;
+        });
       if (status !== null) {
         state.ended(status, null, refusal.message);
         await finishUp(state);
@@ -200,13 +232,17 @@ async function settle(state: RunState, error: unknown, workflowId: string, runId
 }
 
 async function finishUp(state: RunState): Promise<void> {
-  await wf.CancellationScope.nonCancellable(() => state.throughOutage(() => control.cleanUp({ importId: state.importId })));
+  await wf.CancellationScope.nonCancellable(() =>
+    state.throughOutage(() => control.cleanUp({ importId: state.importId })),
+  );
   await wf.condition(wf.allHandlersFinished);
 }
 
 function listen(state: RunState): void {
   wf.setHandler(progressQuery, (): Progress => state.progress());
-  wf.setHandler(pauseSignal, (message) => state.wantStop({ what: 'pause', actor: message?.actor ?? 'a signal' }));
+  wf.setHandler(pauseSignal, (message) =>
+    state.wantStop({ what: 'pause', actor: message?.actor ?? 'a signal' }),
+  );
   wf.setHandler(cancelSignal, (message) =>
     state.wantStop({ what: 'cancel', actor: message?.actor ?? 'a signal', reason: message?.reason }),
   );

@@ -106,13 +106,22 @@ export class RunState {
 
   waitFor(what: string, message: string): void {
     this.status = 'queued';
-    this.waitingFor = { what, since: this.waitingFor?.what === what ? this.waitingFor.since : now(), message };
+    this.waitingFor = {
+      what,
+      since: this.waitingFor?.what === what ? this.waitingFor.since : now(),
+      message,
+    };
     this.show();
   }
 
-  async waitForPerson(what: { what: string } & Record<string, unknown>, answered: () => boolean): Promise<void> {
+  async waitForPerson(
+    what: { what: string } & Record<string, unknown>,
+    answered: () => boolean,
+  ): Promise<void> {
     if (!answered()) {
-      await this.throughOutage(() => control.wait({ importId: this.importId, epoch: this.epoch, what: { ...what, since: now() } }));
+      await this.throughOutage(() =>
+        control.wait({ importId: this.importId, epoch: this.epoch, what: { ...what, since: now() } }),
+      );
       this.status = 'waiting';
       this.waitingFor = { what: what.what, since: now() };
       this.show();
@@ -140,7 +149,8 @@ export class RunState {
         if (what === null || Date.now() - started > GIVE_UP_AFTER_MS) throw error;
         const pause = Math.min(60_000, 1000 * 2 ** Math.min(attempt, 6));
         this.waitingFor = {
-          what, since: this.waitingFor?.what === what ? this.waitingFor.since : now(),
+          what,
+          since: this.waitingFor?.what === what ? this.waitingFor.since : now(),
           nextTryAt: new Date(Date.now() + pause).toISOString(),
         };
         this.show();
@@ -151,20 +161,29 @@ export class RunState {
 
   mustWait(): void {
     if (this.status !== 'waiting') {
-      throw wf.ApplicationFailure.nonRetryable(`The import is ${this.status}; it does not wait for a person.`, 'NotWaiting');
+      throw wf.ApplicationFailure.nonRetryable(
+        `The import is ${this.status}; it does not wait for a person.`,
+        'NotWaiting',
+      );
     }
   }
 
   mustWaitFor(what: string): void {
     this.mustWait();
     if (this.waitingFor?.what !== what) {
-      throw wf.ApplicationFailure.nonRetryable(`The import waits for ${this.waitingFor?.what}, not for ${what}.`, 'NotWaiting');
+      throw wf.ApplicationFailure.nonRetryable(
+        `The import waits for ${this.waitingFor?.what}, not for ${what}.`,
+        'NotWaiting',
+      );
     }
   }
 
   mustBePlan(plan: { version: number; digest: string }): void {
     if (plan.version !== this.plan?.version || plan.digest !== this.plan.digest) {
-      throw wf.ApplicationFailure.nonRetryable('The plan has changed since you looked at it. Look at it again, then decide.', 'PlanMoved');
+      throw wf.ApplicationFailure.nonRetryable(
+        'The plan has changed since you looked at it. Look at it again, then decide.',
+        'PlanMoved',
+      );
     }
   }
 
@@ -183,7 +202,13 @@ export class RunState {
     this.status = status;
     this.phase = null;
     this.waitingFor = null;
-    if (accounting) this.facts.push(Object.entries(accounting).filter(([, n]) => n > 0).map(([name, n]) => `${name} ${n.toLocaleString()}`).join(', '));
+    if (accounting)
+      this.facts.push(
+        Object.entries(accounting)
+          .filter(([, n]) => n > 0)
+          .map(([name, n]) => `${name} ${n.toLocaleString()}`)
+          .join(', '),
+      );
     if (message) this.facts.push(message);
     this.show();
   }
@@ -192,7 +217,11 @@ export class RunState {
     const waits = this.waitingFor
       ? `Waits for ${this.waitingFor.what}${this.waitingFor.message ? ` (${this.waitingFor.message})` : ''} since ${this.waitingFor.since}${this.waitingFor.nextTryAt ? `, next try ${this.waitingFor.nextTryAt}` : ''}.`
       : '';
-    const lines = [this.headline, `State: **${this.status}**${this.phase ? `, phase **${this.phase}**` : ''}. ${waits}`, ...this.facts.map((fact) => `- ${fact}`)];
+    const lines = [
+      this.headline,
+      `State: **${this.status}**${this.phase ? `, phase **${this.phase}**` : ''}. ${waits}`,
+      ...this.facts.map((fact) => `- ${fact}`),
+    ];
     wf.setCurrentDetails(lines.join('\n\n'));
     const attributes = `${this.status}/${this.phase}`;
     if (attributes === this.shown) return;

@@ -2,7 +2,12 @@ import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { Mapping } from '../intake/types.ts';
 
 /** Task queues; every process that serves one names it from here. */
-export const queues = { workflow: 'waybill', load: 'waybill-load', control: 'waybill-control', delivery: 'waybill-delivery' } as const;
+export const queues = {
+  workflow: 'waybill',
+  load: 'waybill-load',
+  control: 'waybill-control',
+  delivery: 'waybill-delivery',
+} as const;
 
 /** Type name of the workflow; its id is the import's id. */
 export const IMPORT_FILE = 'importFile';
@@ -27,6 +32,11 @@ export const turnSignal = defineSignal('turn');
 
 export const progressQuery = defineQuery<Progress>('progress');
 
-export const confirmMappingUpdate = defineUpdate<void, [{ mapping: Mapping; actor: string }]>('confirmMapping');
-export const approveUpdate = defineUpdate<void, [{ plan: { version: number; digest: string }; actor: string }]>('approve');
+export const confirmMappingUpdate = defineUpdate<void, [{ mapping: Mapping; actor: string }]>(
+  'confirmMapping',
+);
+export const approveUpdate = defineUpdate<
+  void,
+  [{ plan: { version: number; digest: string }; actor: string }]
+>('approve');
 export const discardUpdate = defineUpdate<void, [{ actor: string }]>('discard');

@@ -9,7 +9,7 @@ import {
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { createSyncActivities } from '../activities/sync.ts';
+import type { createSyncActivities, SyncRunInput } from '../activities/sync.ts';
 
 import { importAttributes, type DescribedImport } from './import-attributes.ts';
 import { IMPORT_FILE, queues } from './messages.ts';
@@ -17,23 +17,26 @@ import { IMPORT_FILE, queues } from './messages.ts';
 export interface RunSyncInput {
   syncId: string;
   tenantId: string;
+  /** Tests do not wait minutes for a source that is down. */
+  retryMs?: number;
 }
 
 type SyncActivities = ReturnType<typeof createSyncActivities>;
 type Outcome = Awaited<ReturnType<SyncActivities['awaitImport']>>;
 
 const LOAD = queues.load;
-const { fetchSource } = proxyActivities<SyncActivities>({
-  taskQueue: LOAD,
-  startToCloseTimeout: '65 minutes',
-  heartbeatTimeout: '1 minute',
-  retry: {
-    initialInterval: '5 seconds',
-    backoffCoefficient: 3,
-    maximumInterval: '5 minutes',
-    maximumAttempts: 5,
-  },
-});
+const fetching = (retryMs = 5_000) =>
+  proxyActivities<SyncActivities>({
+    taskQueue: LOAD,
+    startToCloseTimeout: '65 minutes',
+    heartbeatTimeout: '1 minute',
+    retry: {
+      initialInterval: retryMs,
+      backoffCoefficient: 3,
+      maximumInterval: '5 minutes',
+      maximumAttempts: 5,
+    },
+  });
 const { awaitImport } = proxyActivities<SyncActivities>({
   taskQueue: LOAD,
   startToCloseTimeout: '30 days',
@@ -50,18 +53,18 @@ const { finishSyncRun } = proxyActivities<SyncActivities>({
  * One run of a sync: fetches the source and, if it has changed, imports it by the same path as every other file.
  * Ends with its import, or when that begins to wait for a person: a held run does not swallow the next nights.
  */
-export async function runSync({ syncId }: RunSyncInput): Promise<Outcome> {
+export async function runSync({ syncId, retryMs }: RunSyncInput): Promise<Outcome> {
   const run = { syncId, runId: workflowInfo().workflowId, importId: uuid4() };
-  const found = await fetched(run);
+  const found = await fetchAndImport(run, retryMs);
   await finishSyncRun({ syncId, runId: run.runId, ...found });
   setCurrentDetails(`**${found.outcome}**${found.message ? `: ${found.message}` : ''}`);
   return found;
 }
 
-async function fetched(run: Parameters<SyncActivities['fetchSource']>[0]): Promise<Outcome> {
+async function fetchAndImport(run: SyncRunInput, retryMs?: number): Promise<Outcome> {
   let source;
   try {
-    source = await fetchSource(run);
+    source = await fetching(retryMs).fetchSource(run);
   } catch (error) {
     if (isCancellation(error)) throw error;
     return { outcome: 'failed', message: reasonOf(error) };

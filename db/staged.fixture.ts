@@ -1,0 +1,124 @@
+import type pg from 'pg';
+import type { ImportMode, ImportPolicy } from '../datasets/types.ts';
+import { builtinDatasets } from '../datasets/index.ts';
+import type { WrittenField } from './apply-program.ts';
+import { claimImport, requestStop, takeTurn } from './control.ts';
+import { makePlan, type Plan, type PlanRequest } from './plan.ts';
+import { createStaging } from './staging.ts';
+import { describeTarget, turnOf } from './target.ts';
+
+/** What the tests of the protocol import: rows of `products`, staged as the reader would have staged them. */
+export type ProductRow = {
+  sku: string | null;
+  name?: string | null;
+  price?: string | null;
+  quantity?: string | null;
+};
+
+const dataset = builtinDatasets.find(({ name }) => name === 'products')!;
+let count = 0;
+
+export interface StagedImport {
+  importId: string;
+  lockKey: number;
+  epoch: number;
+  request: PlanRequest;
+  plan: Plan;
+}
+
+/** An import of these rows, claimed, in its turn, planned; under `auto` ready to be applied. */
+export async function stageImport(
+  pool: pg.Pool,
+  rows: ProductRow[],
+  options: { mode?: ImportMode; policy?: ImportPolicy; columns?: ('name' | 'price' | 'quantity')[] } = {},
+): Promise<StagedImport> {
+  const { mode = 'upsert', policy = 'auto', columns = ['name', 'price'] } = options;
+  const importId = `import-${process.pid}-${++count}`;
+  const target = await describeTarget(pool, 'catalog', 'products', 'products_key');
+  const turn = turnOf(target, 'default');
+  const lockKey = (
+    await pool.query<{ lock_key: number }>(
+      `insert into waybill.imports (import_id, tenant_id, dataset, dataset_version, source, file_name, status, created_by, turn,
+         input_accepted, input_rejected, policy, mode, incarnation, object_key)
+       values ($1, 'default', 'products', 1, '{"kind":"upload"}', 'x.csv', 'queued', 'test', $2, $3, 0, $4, $5, 1, 'x') returning lock_key`,
+      [importId, turn, rows.length, policy, mode],
+    )
+  ).rows[0]!.lock_key;
+  const { epoch } = (await claimImport(pool, importId, 'run'))!;
+  if (policy === 'auto') await takeTurn(pool, importId, epoch, turn, 'turn');
+  const fields = (['sku', ...columns] as string[]).map((column): WrittenField => ({
+    column,
+    type: target.columns.find(({ name }) => name === column)!.type,
+    empty: 'keep',
+    key: column === 'sku',
+    add: mode === 'add' && column === 'quantity',
+  }));
+  await createStaging(pool, lockKey, 1, fields);
+  for (const [at, row] of rows.entries()) {
+    await pool.query(
+      `insert into stage.rows_${lockKey}_1 values ($1, $2, 0, 0, false, null, null${fields.map((_, n) => `, $${n + 3}`).join('')})`,
+      [at + 1, at + 2, ...fields.map(({ column }) => row[column as keyof ProductRow] ?? null)],
+    );
+  }
+  await pool.query(`insert into stage.marks_${lockKey}_1 values (0, $1, 0, 0, '{}')`, [rows.length]);
+  const manifest = {
+    rows: rows.length,
+    rejected: 0,
+    segments: [{ index: 0, accepted: rows.length, rejected: 0 }],
+  } as PlanRequest['manifest'];
+  const request: PlanRequest = {
+    importId,
+    lockKey,
+    tenantId: 'default',
+    epoch,
+    incarnation: 1,
+    dataset,
+    fields,
+    target,
+    manifest,
+    mode,
+    policy,
+  };
+  return { importId, lockKey, epoch, request, plan: await makePlan(pool, request) };
+}
+
+export interface Receipt {
+  created: number;
+  updated: number;
+  unchanged: number;
+  stale: number;
+  failed: number;
+}
+
+/** Applies every batch and sums the receipts. */
+export async function applyAll(
+  pool: pg.Pool,
+  { importId, epoch, plan }: StagedImport,
+  wave = 1,
+): Promise<Receipt> {
+  const result = await pool.query<Receipt>(
+    `select sum(created)::int as created, sum(updated)::int as updated, sum(unchanged)::int as unchanged, sum(stale)::int as stale,
+       sum(failed)::int as failed from waybill.apply_batches($1, $2, $3, 1, $4)`,
+    [importId, epoch, wave, plan.batches],
+  );
+  return result.rows[0]!;
+}
+
+export const receipt = (some: Partial<Receipt>): Receipt => ({
+  created: 0,
+  updated: 0,
+  unchanged: 0,
+  stale: 0,
+  failed: 0,
+  ...some,
+});
+
+/** Brings rows in and ends the import, so that the next one gets the turn. */
+export async function land(
+  pool: pg.Pool,
+  ...args: [ProductRow[], Parameters<typeof stageImport>[2]?]
+): Promise<void> {
+  const staged = await stageImport(pool, ...args);
+  await applyAll(pool, staged);
+  await requestStop(pool, { importId: staged.importId, what: 'cancel', actor: 'test' });
+}
