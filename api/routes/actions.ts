@@ -1,0 +1,199 @@
+import type { Router } from 'express';
+import { findDataset } from '../../datasets/index.ts';
+import type { Caller } from '../../db/access.ts';
+import { reopenImport, requestStop, resumeImport } from '../../db/control.ts';
+import { findImportDetails, findMapping, noteReason, type StoredImport } from '../../db/imports.ts';
+import { findUpload, markUploadAborted } from '../../db/uploads.ts';
+import { checkMapping } from '../../intake/mapping.ts';
+import type { Mapping } from '../../intake/types.ts';
+import type { ApiDeps } from '../deps.ts';
+import { actionsOf, importJson } from '../import-json.ts';
+import { startRun, tellTemporal } from '../intake.ts';
+import { ApiError } from '../problem.ts';
+import * as routes from '../schemas/actions.ts';
+import { serve } from '../serve.ts';
+import { importOf } from './imports.ts';
+
+type Action = ReturnType<typeof actionsOf>[number];
+
+const STATES: Record<string, string> = {
+  uploading: 'is still being uploaded',
+  queued: 'waits for its turn',
+  running: 'is running',
+  paused: 'is paused',
+  waiting: 'waits for an answer',
+  completed: 'is completed',
+  completed_with_issues: 'is completed',
+  unproven: 'has ended unproven',
+  failed: 'has failed',
+  cancelled: 'was cancelled',
+  reverting: 'is being undone',
+  reverted: 'was undone',
+};
+
+export function registerActions(router: Router, deps: ApiDeps): void {
+  const { sql, pool, runs } = deps;
+
+  /** The import, if the action is one of those that its page offers. */
+  async function ready(caller: Caller, importId: string, action: Action): Promise<StoredImport> {
+    const stored = await importOf(deps, caller, importId);
+    if (actionsOf(stored).includes(action)) return stored;
+    throw new ApiError(
+      409,
+      'not_possible',
+      `${action} is not possible: the import ${STATES[stored.status] ?? stored.status}.`,
+      {
+        importId,
+      },
+    );
+  }
+
+  const now = async (caller: Caller, importId: string) =>
+    importJson(deps, await importOf(deps, caller, importId));
+
+  async function note(
+    caller: Caller,
+    importId: string,
+    action: string,
+    reason: string | undefined,
+  ): Promise<void> {
+    if (reason)
+      await noteReason(sql, { tenantId: caller.tenantId, importId, actor: caller.name, action, reason });
+  }
+
+  serve(router, deps, routes.pauseImport, async ({ params: { id }, body, caller }) => {
+    const stored = await importOf(deps, caller, id);
+    if (stored.status !== 'paused') {
+      await ready(caller, id, 'pause');
+      const after = await requestStop(pool, {
+        importId: id,
+        what: 'pause',
+        actor: caller.name,
+        reason: body.reason,
+      });
+      if (after?.status !== 'paused') await ready(caller, id, 'pause');
+      await tellTemporal(deps, id, () => runs.signal(id, 'pause', { actor: caller.name }));
+    }
+    return now(caller, id);
+  });
+
+  serve(router, deps, routes.resumeImport, async ({ params: { id }, body, caller }) => {
+    await ready(caller, id, 'resume');
+    await resumeImport(pool, id, caller.name);
+    await note(caller, id, 'resume', body.reason);
+    await tellTemporal(deps, id, () => runs.signal(id, 'resume', { actor: caller.name }));
+    return now(caller, id);
+  });
+
+  serve(router, deps, routes.cancelImport, async ({ params: { id }, body, caller }) => {
+    const stored = await importOf(deps, caller, id);
+    if (stored.status !== 'cancelled') {
+      await ready(caller, id, 'cancel');
+      const after = await requestStop(pool, {
+        importId: id,
+        what: 'cancel',
+        actor: caller.name,
+        reason: body.reason,
+      });
+      if (after?.status !== 'cancelled') await ready(caller, id, 'cancel');
+      if (stored.status === 'uploading') await abandonUpload(caller, id);
+      else
+        await tellTemporal(deps, id, () =>
+          runs.signal(id, 'cancel', { actor: caller.name, reason: body.reason }),
+        );
+    }
+    return now(caller, id);
+  });
+
+  /** There is no run that would tidy up after it. */
+  async function abandonUpload(caller: Caller, importId: string): Promise<void> {
+    const upload = await findUpload(sql, caller.tenantId, importId);
+    if (!upload) return;
+    await deps.store.abortUpload(upload.key, upload.storeUploadId);
+    await deps.store.remove(upload.key);
+    await markUploadAborted(sql, importId);
+  }
+
+  serve(router, deps, routes.retryImport, async ({ params: { id }, body, caller }) => {
+    const stored = await ready(caller, id, 'retry');
+    await reopenImport(pool, id, caller.name);
+    await note(caller, id, 'retry', body.reason);
+    await startRun(deps, stored);
+    return now(caller, id);
+  });
+
+  serve(router, deps, routes.approveImport, async ({ params: { id }, body, caller }) => {
+    await ready(caller, id, 'approve');
+    const { plan } = await findImportDetails(sql, id);
+    if (plan?.version !== body.plan.version || plan.digest !== body.plan.digest) {
+      throw new ApiError(
+        409,
+        'plan_moved',
+        'The plan has changed since you looked at it. Look at it again, then decide.',
+        {
+          importId: id,
+        },
+      );
+    }
+    await runs.approve(id, { plan: body.plan, actor: caller.name });
+    return now(caller, id);
+  });
+
+  serve(router, deps, routes.discardImport, async ({ params: { id }, body, caller }) => {
+    await ready(caller, id, 'discard');
+    await runs.discard(id, { actor: caller.name });
+    await note(caller, id, 'discard', body.reason);
+    return now(caller, id);
+  });
+
+  serve(router, deps, routes.confirmMapping, async ({ params: { id }, body, caller }) => {
+    const stored = await ready(caller, id, 'confirm-mapping');
+    const proposed = (await findMapping(sql, id))?.mapping;
+    const dataset = findDataset(stored.dataset);
+    if (!proposed || !dataset)
+      throw new ApiError(409, 'not_waiting', 'The import does not wait for a mapping.');
+    const mapping = settle(
+      proposed,
+      dataset.fields.map((field) => field.name),
+      body.fields,
+    );
+    const wrong = checkMapping(mapping, dataset.fields, columnsOf(proposed).length);
+    if (wrong.length > 0) {
+      throw new ApiError(422, 'mapping_refused', wrong.map((issue) => issue.message).join(' '), {
+        importId: id,
+        errors: wrong.map((issue) => ({ path: issue.field ?? '', message: issue.message })),
+      });
+    }
+    await runs.confirmMapping(id, { mapping, actor: caller.name });
+    return now(caller, id);
+  });
+}
+
+/** Every column of the file is in a proposal, mapped or not. */
+const columnsOf = (mapping: Mapping): number[] => {
+  const mapped = mapping.fields.flatMap((field) => (field.column === null ? [] : [field.column]));
+  return [...new Set([...mapped, ...mapping.unmappedColumns])].sort((a, b) => a - b);
+};
+
+type Chosen = Pick<Mapping['fields'][number], 'field' | 'column' | 'constant' | 'format' | 'values'>;
+
+/** What a person chose, as a whole mapping: fields that they did not name are left empty. */
+function settle(proposed: Mapping, fields: string[], chosen: Chosen[]): Mapping {
+  const named = new Set(chosen.map((field) => field.field));
+  const left = fields.filter((field) => !named.has(field)).map((field) => ({ field, column: null }));
+  const used = new Set(chosen.map((field) => field.column));
+  return {
+    fields: [...chosen, ...left].map((field) => ({
+      ...field,
+      confidence: 1,
+      reason:
+        field.column !== null
+          ? ('confirmed' as const)
+          : 'constant' in field && field.constant !== undefined
+            ? ('constant' as const)
+            : ('unmapped' as const),
+    })),
+    unmappedColumns: columnsOf(proposed).filter((column) => !used.has(column)),
+    questions: [],
+  };
+}
