@@ -29,8 +29,12 @@ export interface HeaderFound {
 export function findHeader(records: HeadRecord[], headerRow: number | undefined): HeaderFound {
   if (headerRow !== undefined && headerRow > 0) {
     const header = records.findIndex((record) => record.line >= headerRow);
-    const width = Math.max(records[header]?.cells.length ?? 1, commonWidth(records.slice(header + 1)));
-    return { header, data: header + 1, width, doubtful: false };
+    const named = records[header]?.cells.length ?? 1;
+    const body = records.slice(header + 1);
+    const width = commonWidth(body);
+    // More cells than names: harmless where they are all empty, else nobody knows which of them has no name.
+    const trailing = width === named + 1 && endsEmpty(body, width);
+    return { header, data: header + 1, width: trailing ? width : named, doubtful: false };
   }
   const width = commonWidth(records);
   if (headerRow === 0) return { header: -1, data: 0, width, doubtful: false };
@@ -84,14 +88,21 @@ function commonWidth(records: HeadRecord[]): number {
 
 /** The first record as wide as the table and filled like one: notes above it have fewer cells, or empty ones. */
 function firstOfTable(records: HeadRecord[], width: number): number {
+  // Where every record ends with a delimiter too many, its header need not.
+  const least = endsEmpty(records, width) ? width - 1 : width;
   const at = records.findIndex(
     ({ cells, rejected }) =>
       !rejected &&
-      cells.length === width &&
+      cells.length >= least &&
+      cells.length <= width &&
       (width < 3 || cells.filter((cell) => cell.trim() !== '').length > width / 2),
   );
   if (at >= 0) return at;
   return records.findIndex(({ rejected }) => !rejected);
+}
+
+function endsEmpty(records: HeadRecord[], width: number): boolean {
+  return records.every(({ cells }) => cells.length !== width || cells[width - 1] === '');
 }
 
 function headerVotes(first: HeadRecord | undefined, body: HeadRecord[], width: number): number {

@@ -26,7 +26,7 @@ export class SourceBytes {
       if (length < most) parts.push(line);
       length += line.length;
     }
-    return { offset, bytes: Buffer.concat(parts).subarray(0, most) };
+    return { offset, bytes: withoutLineEnd(Buffer.concat(parts)).subarray(0, most) };
   }
 
   private async step(): Promise<Buffer | null> {
@@ -44,6 +44,12 @@ export class SourceBytes {
     // What cannot be decoded is one byte of the copy (see `transcode`), and U+FFFD would be three.
     return { bytes: line.value, length: Buffer.byteLength(text) - 2 * (text.match(/\uFFFD/gu)?.length ?? 0) };
   }
+}
+
+function withoutLineEnd(bytes: Buffer): Buffer {
+  let end = bytes.length;
+  while (end > 0 && (bytes[end - 1] === 10 || bytes[end - 1] === 13)) end--;
+  return bytes.subarray(0, end);
 }
 
 /** Pieces that end with LF or at the end of what is there; a piece never divides a unit of UTF-16. */

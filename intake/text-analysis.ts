@@ -1,5 +1,6 @@
 import { TypeTally } from './cell-types.ts';
 import { CELL_ERROR } from './check-cell.ts';
+import { emptyFile } from './container.ts';
 import { detectDialect, dialectOf, readHead, type HeadRecord } from './dialect.ts';
 import { findHeader, nameColumns, typeColumns } from './header.ts';
 import { fieldText, OK, RecordScanner, recordTexts } from './scan.ts';
@@ -82,6 +83,7 @@ export class TextAnalysis {
     const scanner = this.scanner ?? this.begin(true);
     scanner.finish();
     this.drain(scanner);
+    if (this.records === 0 && !this.header) throw emptyFile();
     if (scanner.invalid > scanner.nonAscii) this.notUtf8 = true;
     const last = this.segments.at(-1);
     if (last) last.end = scanner.nextOffset;

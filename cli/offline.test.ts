@@ -1,0 +1,268 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { parse } from 'csv-parse/sync';
+import japanese from 'encoding-japanese';
+import { afterAll, describe, expect, it } from 'vitest';
+
+const folder = mkdtempSync(join(tmpdir(), 'waybill-cli-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const script = join(folder, 'run.mjs');
+const here = new URL('.', import.meta.url).href;
+writeFileSync(
+  script,
+  `const [command, ...argv] = process.argv.slice(2);
+   const { inspectCommand } = await import('${here}inspect.ts');
+   const { convertCommand } = await import('${here}convert.ts');
+   process.exitCode = await (command === 'inspect' ? inspectCommand : convertCommand)(argv);`,
+);
+
+function run(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [script, ...argv],
+      { env: { ...process.env, TMPDIR: folder }, maxBuffer: 1e9 },
+      (error, stdout, stderr) => resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
+    );
+  });
+}
+
+function file(name: string, bytes: Buffer | string): string {
+  const path = join(folder, name);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+const rejectsOf = (path: string) =>
+  readFileSync(path, 'utf8')
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+describe('inspect', () => {
+  it('says what the file is, as the contract has it', async () => {
+    const { code, stdout } = await run('inspect', file('a.csv', 'sku;price\r\nA;1,5\r\nB;2;3\r\n'), '--json');
+    expect(code).toBe(0);
+    const report = JSON.parse(stdout) as Record<string, unknown>;
+    expect(report).toMatchObject({
+      type: 'csv',
+      compression: null,
+      encoding: 'utf-8',
+      bom: false,
+      delimiter: ';',
+      quote: '"',
+      escape: '"',
+      lineEnding: 'crlf',
+      preambleRows: 0,
+      headerRow: 1,
+      rows: 1,
+      rejected: 1,
+      sheets: null,
+      warnings: expect.any(Array),
+      columns: [
+        { name: 'sku', original: 'sku', type: 'text' },
+        { name: 'price', original: 'price', type: 'decimal' },
+      ],
+    });
+    expect(report.sha256).toMatch(/^[0-9a-f]{64}$/u);
+  });
+
+  it.each([
+    [['inspect'], /Name one file/u],
+    [['inspect', '/nowhere/x.csv'], /no file/u],
+    [['inspect', '.'], /not a file/u],
+    [['inspect', 'x', '--what'], /--what/u],
+    [['convert', 'x', '--header-row', 'one'], /--header-row/u],
+    [['convert', 'x', '--delimiter', '::'], /--delimiter/u],
+  ])('refuses %j in one clear line', async (argv, message) => {
+    const { code, stdout, stderr } = await run(...argv);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(message);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+
+  it('leaves nothing behind', async () => {
+    await run('inspect', file('left.csv.gz', gzipSync('a,b\n1,2\n')));
+    expect(readdirSync(folder).filter((name) => name.startsWith('waybill-'))).toEqual([]);
+  });
+});
+
+describe('convert', () => {
+  it('writes RFC 4180 that reads back as the same cells', async () => {
+    const cells = [
+      ['h1', 'h2'],
+      ['a,"b"', 'x\r\ny'],
+      ['', ' é日 '],
+      ['1', '="2"'],
+    ];
+    const text = cells
+      .map((row) => row.map((cell) => `'${cell.replaceAll("'", "''")}'`).join('|'))
+      .join('\n');
+    const { code, stdout } = await run(
+      'convert',
+      file('b.csv', text),
+      '--delimiter',
+      '|',
+      '--quote',
+      "'",
+      '--header-row',
+      '1',
+    );
+    expect(code).toBe(0);
+    expect(parse(stdout, { record_delimiter: '\r\n' })).toEqual(cells);
+  });
+
+  it('keeps a record of one empty cell', async () => {
+    expect((await run('convert', file('one.csv', 'foo\n\nbar\n'), '--header-row', '1')).stdout).toBe(
+      'foo\r\n""\r\nbar\r\n',
+    );
+  });
+
+  it('lists what was rejected, with its place in the bytes of the file', async () => {
+    const sjis = (text: string) =>
+      Buffer.from(japanese.convert(japanese.stringToCode(text), { from: 'UNICODE', to: 'SJIS' }));
+    const head = sjis('コード,名前\nA,日本語\n');
+    const bad = Buffer.concat([Buffer.from('B,'), Buffer.from([0x85, 0xfd])]);
+    const bytes = Buffer.concat([head, bad, sjis('\nC,漢字,過多\nD,株式会社\nE,商事\nF,工業\n')]);
+    for (const [name, content] of [
+      ['r.csv', bytes],
+      ['r.csv.gz', gzipSync(bytes)],
+    ] as const) {
+      const rejects = join(folder, 'rejects.ndjson');
+      const { code, stdout } = await run('convert', file(name, content), '--rejects', rejects);
+      expect([code, stdout]).toEqual([0, 'コード,名前\r\nA,日本語\r\nD,株式会社\r\nE,商事\r\nF,工業\r\n']);
+      expect(rejectsOf(rejects)).toMatchObject([
+        {
+          line: 3,
+          byteOffset: head.length,
+          code: 'invalid_bytes',
+          raw: null,
+          rawBase64: bad.toString('base64'),
+          suggestion: null,
+        },
+        {
+          line: 4,
+          byteOffset: head.length + bad.length + 1,
+          code: 'too_many_columns',
+          raw: 'C,漢字,過多',
+          message: expect.any(String),
+        },
+      ]);
+    }
+  });
+
+  it('names an unclosed quote by its line, and reads on behind it', async () => {
+    const rejects = join(folder, 'quote.ndjson');
+    const { stdout } = await run('convert', file('q.csv', 'a,b\n1,"open\n2,x\n3,y\n'), '--rejects', rejects);
+    expect(stdout).toBe('a,b\r\n2,x\r\n3,y\r\n');
+    expect(rejectsOf(rejects)).toMatchObject([
+      { line: 2, byteOffset: 4, code: 'unclosed_quote', raw: '1,"open' },
+    ]);
+  });
+});
+
+describe('csv-test-data, the cases that every reader of RFC 4180 must get right', () => {
+  const valid: [string, string, string[][]][] = [
+    ['all-empty', '\n\n', [[''], ['']]],
+    [
+      'empty-field',
+      'foo,bar,baz\n1,,3',
+      [
+        ['foo', 'bar', 'baz'],
+        ['1', '', '3'],
+      ],
+    ],
+    ['empty-one-column', 'foo\n\n', [['foo'], ['']]],
+    [
+      'leading-space',
+      'foo,bar,baz\n1, leading space,3',
+      [
+        ['foo', 'bar', 'baz'],
+        ['1', ' leading space', '3'],
+      ],
+    ],
+    ['one-column', 'foo\n1', [['foo'], ['1']]],
+    [
+      'quotes-empty',
+      'foo,bar,baz\n1,"",3',
+      [
+        ['foo', 'bar', 'baz'],
+        ['1', '', '3'],
+      ],
+    ],
+    [
+      'quotes-with-comma',
+      'foo,bar,baz\n1,"Luke, I am your father.",3',
+      [
+        ['foo', 'bar', 'baz'],
+        ['1', 'Luke, I am your father.', '3'],
+      ],
+    ],
+    [
+      'quotes-with-escaped-quote',
+      'foo,bar,baz\n1,"The "" must be escaped",3',
+      [
+        ['foo', 'bar', 'baz'],
+        ['1', 'The " must be escaped', '3'],
+      ],
+    ],
+    [
+      'quotes-with-newline',
+      'foo,bar,baz\n1,"No man is an island,\nEntire of itself",3',
+      [
+        ['foo', 'bar', 'baz'],
+        ['1', 'No man is an island,\nEntire of itself', '3'],
+      ],
+    ],
+    [
+      'simple-crlf',
+      'foo,bar,baz\r\n1,2,3',
+      [
+        ['foo', 'bar', 'baz'],
+        ['1', '2', '3'],
+      ],
+    ],
+    ['trailing-newline-one-field', 'foo\n1\n', [['foo'], ['1']]],
+    [
+      'trailing-space',
+      'foo,bar,baz\n1,trailing space ,3',
+      [
+        ['foo', 'bar', 'baz'],
+        ['1', 'trailing space ', '3'],
+      ],
+    ],
+    [
+      'utf8',
+      'foo,bar,baz\n1,😎,3',
+      [
+        ['foo', 'bar', 'baz'],
+        ['1', '😎', '3'],
+      ],
+    ],
+  ];
+  it.each(valid)('%s', async (name, text, expected) => {
+    const { code, stdout } = await run('convert', file(`${name}.csv`, text), '--header-row', '0');
+    expect([code, parse(stdout, { record_delimiter: '\r\n' })]).toEqual([0, expected]);
+  });
+
+  it.each([
+    ['less-fields', '1,2', 'too_few_columns'],
+    ['more-fields', '1,2,3,4', 'too_many_columns'],
+    ['missing-quote', '1,"I forgot to close this one,3', 'unclosed_quote'],
+  ])('bad-%s', async (name, row, code) => {
+    const rejects = join(folder, 'bad.ndjson');
+    const result = await run(
+      'convert',
+      file(`bad-${name}.csv`, `foo,bar,baz\n${row}`),
+      '--header-row',
+      '1',
+      '--rejects',
+      rejects,
+    );
+    expect(result.stdout).toBe('foo,bar,baz\r\n');
+    expect(rejectsOf(rejects)).toMatchObject([{ line: 2, code }]);
+  });
+});
