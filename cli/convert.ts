@@ -9,25 +9,25 @@ import { rejectionMessage } from '../intake/rejections.ts';
 import { fieldText, OK, REJECT_CODES, visibleText, type RecordScanner } from '../intake/scan.ts';
 import { SourceBytes } from '../intake/source-bytes.ts';
 import type { Manifest } from '../intake/types.ts';
-import { offline, offlineArguments, withFile, type OfflineFile } from './offline.ts';
+import { offline, offlineArguments, withFile, type OfflineFile, type Streams } from './offline.ts';
 
 const CHUNK_CHARACTERS = 64 * 1024;
 const RAW_BYTES = 1024;
 const LINE_END = '\r\n';
 
 /** `waybill convert FILE [--rejects FILE]`: any file as UTF-8 RFC 4180 on stdout; offline, in bounded memory. */
-export function convertCommand(argv: string[], stdout: Writable = process.stdout): Promise<number> {
-  return offline(async () => {
+export function convertCommand(argv: string[], streams: Streams = process): Promise<number> {
+  return offline(streams, async () => {
     const args = offlineArguments(argv, 'convert');
     await withFile(args, async (file) => {
-      const out = new Pacer(stdout);
+      const out = new Pacer(streams.stdout);
       const rejects = args.rejects === null ? null : new Pacer(createWriteStream(args.rejects));
       await convert(file, out, rejects);
       await out.flush();
       if (rejects) await rejects.close();
       const { rejected } = file.manifest;
       if (rejected > 0 && !rejects) {
-        process.stderr.write(
+        streams.stderr.write(
           `waybill: ${rejected} rows could not be read and were left out; --rejects FILE lists them.\n`,
         );
       }

@@ -1,13 +1,13 @@
 import type { Manifest } from '../intake/types.ts';
-import { offline, offlineArguments, withFile } from './offline.ts';
+import { offline, offlineArguments, withFile, type Streams } from './offline.ts';
 
 /** `waybill inspect FILE [--json]`: what a file is and what is in it; offline, in bounded memory. */
-export function inspectCommand(argv: string[]): Promise<number> {
-  return offline(async () => {
+export function inspectCommand(argv: string[], streams: Streams = process): Promise<number> {
+  return offline(streams, async () => {
     const args = offlineArguments(argv, 'inspect');
     await withFile(args, async ({ manifest }) => {
       const report = reportOf(manifest);
-      process.stdout.write(args.json ? `${JSON.stringify(report, null, 2)}\n` : describe(manifest));
+      streams.stdout.write(args.json ? `${JSON.stringify(report, null, 2)}\n` : describe(manifest));
     });
   });
 }

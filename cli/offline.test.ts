@@ -1,33 +1,33 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import japanese from 'encoding-japanese';
 import { afterAll, describe, expect, it } from 'vitest';
+import { convertCommand } from './convert.ts';
+import { inspectCommand } from './inspect.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'waybill-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-const script = join(folder, 'run.mjs');
-const here = new URL('.', import.meta.url).href;
-writeFileSync(
-  script,
-  `const [command, ...argv] = process.argv.slice(2);
-   const { inspectCommand } = await import('${here}inspect.ts');
-   const { convertCommand } = await import('${here}convert.ts');
-   process.exitCode = await (command === 'inspect' ? inspectCommand : convertCommand)(argv);`,
-);
+process.env.TMPDIR = folder;
 
-function run(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [script, ...argv],
-      { env: { ...process.env, TMPDIR: folder }, maxBuffer: 1e9 },
-      (error, stdout, stderr) => resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
-    );
-  });
+async function run(
+  command: 'inspect' | 'convert',
+  ...argv: string[]
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const written = { stdout: '', stderr: '' };
+  const stream = (name: 'stdout' | 'stderr') =>
+    new Writable({
+      write(chunk: Buffer, _, done) {
+        written[name] += chunk.toString();
+        done();
+      },
+    });
+  const streams = { stdout: stream('stdout'), stderr: stream('stderr') };
+  const code = await (command === 'inspect' ? inspectCommand : convertCommand)(argv, streams);
+  return { code, ...written };
 }
 
 function file(name: string, bytes: Buffer | string): string {
@@ -70,15 +70,15 @@ describe('inspect', () => {
     expect(report.sha256).toMatch(/^[0-9a-f]{64}$/u);
   });
 
-  it.each([
-    [['inspect'], /Name one file/u],
-    [['inspect', '/nowhere/x.csv'], /no file/u],
-    [['inspect', '.'], /not a file/u],
-    [['inspect', 'x', '--what'], /--what/u],
-    [['convert', 'x', '--header-row', 'one'], /--header-row/u],
-    [['convert', 'x', '--delimiter', '::'], /--delimiter/u],
-  ])('refuses %j in one clear line', async (argv, message) => {
-    const { code, stdout, stderr } = await run(...argv);
+  it.each<['inspect' | 'convert', string[], RegExp]>([
+    ['inspect', [], /Name one file/u],
+    ['inspect', ['/nowhere/x.csv'], /no file/u],
+    ['inspect', ['.'], /not a file/u],
+    ['inspect', ['x', '--what'], /--what/u],
+    ['convert', ['x', '--header-row', 'one'], /--header-row/u],
+    ['convert', ['x', '--delimiter', '::'], /--delimiter/u],
+  ])('refuses %s %j in one clear line', async (command, argv, message) => {
+    const { code, stdout, stderr } = await run(command, ...argv);
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(message);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { inspectFile } from '../intake/inspect.ts';
 import { FileError, type FileOptions, type Manifest } from '../intake/types.ts';
@@ -78,15 +79,21 @@ export function offlineArguments(argv: string[], command: 'inspect' | 'convert')
   };
 }
 
+/** Where a command writes: the process, or a test. */
+export interface Streams {
+  stdout: Writable;
+  stderr: Writable;
+}
+
 /** Runs an offline command: a file that cannot be read is one clear line and exit code 2. */
-export async function offline(work: () => Promise<void>): Promise<number> {
+export async function offline({ stderr }: Streams, work: () => Promise<void>): Promise<number> {
   try {
     await work();
     return 0;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') return 0;
     if (!(error instanceof FileError)) throw error;
-    process.stderr.write(`waybill: ${error.message}\n`);
+    stderr.write(`waybill: ${error.message}\n`);
     return 2;
   }
 }
