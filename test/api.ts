@@ -30,9 +30,13 @@ export async function startTestApp(config: Partial<ApiConfig> = {}) {
   const sql = connectSql(database.apiUrl);
   const owner = connectSql(database.ownerUrl, { max: 2 });
   const pool = connectPool(database.apiUrl);
+  const locks = connectPool(database.apiUrl);
   const store = createObjectStore(services.s3);
   const connection = await Connection.connect({ address: services.temporalAddress });
-  const client = new Client({ connection, namespace: config.temporalNamespace ?? services.temporalNamespace });
+  const client = new Client({
+    connection,
+    namespace: config.temporalNamespace ?? services.temporalNamespace,
+  });
   const log = pino({ level: process.env['WAYBILL_LOG'] ?? 'silent' });
   const live = createLiveImports(sql, log);
   const deps: ApiDeps = {
@@ -48,6 +52,7 @@ export async function startTestApp(config: Partial<ApiConfig> = {}) {
     log,
     sql,
     pool,
+    locks,
     store,
     runs: createImportRuns(client),
     temporal: client,
@@ -134,7 +139,7 @@ export async function startTestApp(config: Partial<ApiConfig> = {}) {
           .catch(() => {});
         for (const { key } of await store.list(`default/${id}/`)) await store.remove(key);
       }
-      await Promise.all([sql.end(), owner.end(), pool.end(), connection.close(), store.close()]);
+      await Promise.all([sql.end(), owner.end(), pool.end(), locks.end(), connection.close(), store.close()]);
       await database.drop();
     },
   };
