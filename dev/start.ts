@@ -1,4 +1,4 @@
-/** `npm start`: everything Waybill needs, on this machine, from one command. Flags: --no-sample, --fresh. */
+/** `npm start`: everything Waybill needs, on this machine, from one command. Flags: --no-sample, --no-console, --fresh. */
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -66,7 +66,7 @@ async function readyz(url: string): Promise<boolean> {
 }
 
 const { values: flags } = parseArgs({
-  options: { 'no-sample': { type: 'boolean' }, fresh: { type: 'boolean' } },
+  options: { 'no-sample': { type: 'boolean' }, 'no-console': { type: 'boolean' }, fresh: { type: 'boolean' } },
 });
 const holder = lockDataFolder(dataDir);
 if (holder) {
@@ -122,7 +122,7 @@ async function start(): Promise<void> {
   };
   const [started] = await Promise.all([
     startServices({ dataDir, env: process.env, log, onRestart }),
-    buildConsole(root, join(logs, 'console-build.log'), log),
+    flags['no-console'] ? undefined : buildConsole(root, join(logs, 'console-build.log'), log),
   ]);
   services = started;
   if (stopping) return;

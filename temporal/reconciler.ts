@@ -7,7 +7,7 @@ import { createImportRuns } from './imports.ts';
 
 /** One reconciler at a time over all API processes. */
 const RECONCILER_LOCK = 7_295_002;
-const EVERY_MS = 60_000;
+const EVERY_MS = Number(process.env['WAYBILL_RECONCILE_MS'] ?? 60_000);
 /** Starts without a new receipt before the run is given up. */
 const MOST_RESTARTS = 3;
 /** A run that was queued or resumed only just now may not have its workflow yet. */
