@@ -32,8 +32,9 @@ export function serveConsole(dir: string): RequestHandler[] {
       return next();
     }
     if (!path.startsWith(dir + sep) || !isFile(path)) return next();
-    const accepted = req.acceptsEncodings(...ENCODINGS.map((encoding) => encoding.name));
-    const encoding = ENCODINGS.find(({ name, extension }) => name === accepted && isFile(path + extension));
+    const encoding = ENCODINGS.find(
+      ({ name, extension }) => isFile(path + extension) && req.acceptsEncodings(name) === name,
+    );
     res.vary('accept-encoding');
     if (!encoding) return next();
     res.set({

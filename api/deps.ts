@@ -25,8 +25,10 @@ export interface ApiDeps {
   log: Logger;
   /** Single statements. */
   sql: postgres.Sql;
-  /** Transactions, and locks that live as long as a connection. */
+  /** Transactions. */
   pool: pg.Pool;
+  /** Held while a request with an idempotency key is answered, so that such requests cannot use up `pool`. */
+  locks: pg.Pool;
   store: ObjectStore;
   runs: ImportRuns;
   /** For schedules and webhook tests; imports are spoken to through `runs`. */

@@ -35,8 +35,12 @@ const REFUSED: Record<string, string> = {
 };
 
 function checkName(name: string): void {
-  if (/[\u0000-\u001f\u007f]/.test(name)) {
-    throw new ApiError(422, 'invalid_file_name', 'The file name holds control characters. Rename the file.');
+  if (/[\u0000-\u001f\u007f]/.test(name) || !name.isWellFormed()) {
+    throw new ApiError(
+      422,
+      'invalid_file_name',
+      'The file name holds characters that cannot be shown. Rename the file.',
+    );
   }
   const lower = name.toLowerCase();
   if (EXTENSIONS.some((extension) => lower.endsWith(extension) && lower.length > extension.length)) return;

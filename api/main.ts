@@ -45,6 +45,7 @@ const config: ApiConfig = {
 // None of these connects before it is asked to: the API starts, and says in /readyz what it misses.
 const sql = connectSql(databaseUrl, { name: 'waybill-api' });
 const pool = connectPool(databaseUrl, { name: 'waybill-api' });
+const locks = connectPool(databaseUrl, { name: 'waybill-api-locks' });
 const store = openObjectStore(env);
 const { namespace, ...address } = temporal;
 const connection = Connection.lazy(address);
@@ -56,6 +57,7 @@ const app = createApp({
   log,
   sql,
   pool,
+  locks,
   store,
   runs: createImportRuns(client),
   temporal: client,
@@ -82,7 +84,7 @@ async function shutDown(): Promise<void> {
   await closed;
   clearTimeout(cut);
   await Promise.all(background.map((part) => part.stop()));
-  await Promise.all([sql.end({ timeout: 2 }), pool.end(), connection.close(), store.close()]);
+  await Promise.all([sql.end({ timeout: 2 }), pool.end(), locks.end(), connection.close(), store.close()]);
 }
 
 let stopping = false;

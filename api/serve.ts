@@ -101,7 +101,7 @@ export function serve<T extends RouteSpec>(
       return;
     }
     const request = { tenantId: caller.tenantId, route: spec.id, key, body: call.body };
-    const outcome = await once(deps.pool, request, async () => ({
+    const outcome = await once(deps.locks, request, async () => ({
       status,
       body: (await handler(call)) as unknown,
     }));

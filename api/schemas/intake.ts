@@ -43,7 +43,12 @@ export const initiateImport = route({
   idempotent: true,
   body: z.strictObject({
     file_name: FileName,
-    content_type: z.string().max(200).optional(),
+    content_type: z
+      .string()
+      .max(200)
+      .regex(/^([\w!#$&^.+-]+\/[\w!#$&^.+-]+(;[\x20-\x7e]*)?)?$/)
+      .optional()
+      .meta({ description: 'As the browser says it; may be empty.' }),
     expected_schema: Name.meta({ description: 'The dataset.' }),
     file_size: z.int().nonnegative().optional().meta({ description: 'Bytes that will be stored.' }),
     idempotency_key: IdempotencyKey.optional(),
