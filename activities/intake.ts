@@ -131,7 +131,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
     },
 
     /** Settles which column feeds which field, or says what a person has to answer. Ends a run that was done before. */
-    async map(input: RunInput & { confirmed: boolean }): Promise<{ settled: boolean; questions: string[] }> {
+    async map(input: RunInput): Promise<{ settled: boolean; questions: string[] }> {
       const row = await readImport(deps, input.importId);
       const dataset = datasetOf(row);
       const target = await targetOf(deps, dataset);

@@ -23,21 +23,22 @@ const loading: wf.ActivityOptions = {
   retry,
 };
 
-export const control = wf.proxyActivities<Control>({
-  taskQueue: queues.control,
-  startToCloseTimeout: '30 seconds',
-  heartbeatTimeout,
-  retry,
-});
+/** Quick activities; the summary is what the Temporal Web UI shows beside the name (at most 200 bytes). */
+export const control = (summary?: string): wf.ActivityInterfaceFor<Control> =>
+  wf.proxyActivities<Control>({
+    taskQueue: queues.control,
+    startToCloseTimeout: '30 seconds',
+    heartbeatTimeout,
+    retry,
+    summary,
+  });
 
-export const load = wf.proxyActivities<Load>(loading);
+export const load = (summary: string): wf.ActivityInterfaceFor<Load> =>
+  wf.proxyActivities<Load>({ ...loading, summary });
 
 /** On the host that has the file; five seconds to find it alive. */
-export const onHost = (queue: string): wf.ActivityInterfaceFor<Load> =>
-  wf.proxyActivities<Load>({ ...loading, taskQueue: queue, scheduleToStartTimeout: '5 seconds' });
-
-export const applying = (summary: string): wf.ActivityInterfaceFor<Load> =>
-  wf.proxyActivities<Load>({ ...loading, summary });
+export const onHost = (queue: string, summary: string): wf.ActivityInterfaceFor<Load> =>
+  wf.proxyActivities<Load>({ ...loading, taskQueue: queue, scheduleToStartTimeout: '5 seconds', summary });
 
 /** Type of the failure that an activity ended with, '' for what is none. */
 export function failureType(error: unknown): string {

@@ -18,11 +18,17 @@ import { Interrupted, RunState, type Refusal } from './import-state.ts';
 
 const { control, load } = activities;
 
+/** What the run came to, for whoever looks at the workflow. */
+interface ImportResult {
+  status: string;
+  accounting?: Record<string, number>;
+}
+
 /**
  * One file into one dataset. Everything that matters is in the database: this function only says what comes next,
  * and can be started again at any point. What a claim finds done is not done again.
  */
-export async function importFile(input: ImportFileInput): Promise<{ status: string }> {
+export async function importFile(input: ImportFileInput): Promise<ImportResult> {
   const { importId } = input;
   const { workflowId, runId } = wf.workflowInfo();
   const state = new RunState(importId);
@@ -30,13 +36,13 @@ export async function importFile(input: ImportFileInput): Promise<{ status: stri
 
   for (;;) {
     try {
-      const claimed = await state.throughOutage(() => control.claim({ importId, runId }));
+      const claimed = await state.throughOutage(() => control().claim({ importId, runId }));
       if (!claimed) return { status: 'over' };
       state.begin(claimed);
       if (claimed.status === 'paused') throw new Interrupted();
-      const status = await state.interruptible(() => run(state, claimed));
+      const result = await state.interruptible(() => run(state, claimed));
       await finishUp(state);
-      return { status };
+      return result;
     } catch (error) {
       if (error instanceof wf.ContinueAsNew) throw error;
       const ended = await settle(state, error, workflowId, runId);
@@ -50,23 +56,23 @@ export async function importFile(input: ImportFileInput): Promise<{ status: stri
 }
 
 /** The phases in their order, from wherever the import stands. */
-async function run(state: RunState, claimed: Claimed): Promise<string> {
+async function run(state: RunState, claimed: Claimed): Promise<ImportResult> {
   const at = () => ({ importId: state.importId, epoch: state.epoch });
   let plan: Planned | null = null;
   let wave = claimed.approvedWave;
 
   if (claimed.planVersion === 0 || wave === null) {
     await state.enter('download');
-    await state.throughOutage(() => load.download(at()));
+    await state.throughOutage(() => load(claimed.fileName).download(at()));
     await state.enter('inspect');
-    const inspected = await state.throughOutage(() => load.inspect(at()));
+    const inspected = await state.throughOutage(() => load(claimed.fileName).inspect(at()));
     state.describe(
       `${inspected.rows.toLocaleString()} rows, ${inspected.rejected.toLocaleString()} rejected by the reader`,
     );
 
     await state.enter('map');
     for (;;) {
-      const mapped = await state.throughOutage(() => load.map({ ...at(), confirmed: state.confirmed }));
+      const mapped = await state.throughOutage(() => load(`columns to ${claimed.dataset}`).map(at()));
       if (mapped.settled) break;
       await state.waitForPerson({ what: 'mapping', questions: mapped.questions }, () => state.confirmed);
       state.confirmed = false;
@@ -92,7 +98,7 @@ async function run(state: RunState, claimed: Claimed): Promise<string> {
         );
       } else {
         await state.throughOutage(() =>
-          control.approve({
+          control('by the guard').approve({
             ...at(),
             plan: { version: plan!.version, digest: plan!.digest },
             actor: 'guard',
@@ -104,15 +110,15 @@ async function run(state: RunState, claimed: Claimed): Promise<string> {
     wave = 1;
   } else {
     const turn = await takeTurn(state, 'turn');
-    if (turn.moved) await state.throughOutage(() => load.rebase(at()));
+    if (turn.moved) await state.throughOutage(() => load('decide again what was not applied').rebase(at()));
   }
 
   await state.enter('apply');
   await applyAll(state);
   await state.enter('notify');
-  const ended = await state.throughOutage(() => load.notify(at()));
+  const ended = await state.throughOutage(() => load('prove, report, end').notify(at()));
   state.ended(ended.status, ended.accounting);
-  return ended.status;
+  return ended;
 }
 
 /** Staging goes to the host that has the file on its disk; if that host is gone, to any. */
@@ -120,10 +126,10 @@ async function stageAll(state: RunState, hostQueue: string): Promise<void> {
   const input = { importId: state.importId, epoch: state.epoch };
   await state.throughOutage(async () => {
     try {
-      await activities.onHost(hostQueue).stage(input);
+      await activities.onHost(hostQueue, 'read, check and copy every segment').stage(input);
     } catch (error) {
       if (!activities.neverStarted(error)) throw error;
-      await load.stage(input);
+      await load('on another host').stage(input);
     }
   });
 }
@@ -131,11 +137,18 @@ async function stageAll(state: RunState, hostQueue: string): Promise<void> {
 async function planAll(state: RunState, hostQueue: string): Promise<Planned> {
   for (;;) {
     try {
-      return await state.throughOutage(() => load.plan({ importId: state.importId, epoch: state.epoch }));
+      return await state.throughOutage(() =>
+        load('create, update or unchanged, for every row').plan({
+          importId: state.importId,
+          epoch: state.epoch,
+        }),
+      );
     } catch (error) {
       // The server crashed and emptied the unlogged tables: the file is staged again, into new ones.
       if (activities.failureType(error) !== 'StagingLost') throw error;
-      await state.throughOutage(() => load.renewStaging({ importId: state.importId, epoch: state.epoch }));
+      await state.throughOutage(() =>
+        load('the staged rows were lost').renewStaging({ importId: state.importId, epoch: state.epoch }),
+      );
       await stageAll(state, hostQueue);
     }
   }
@@ -144,7 +157,7 @@ async function planAll(state: RunState, hostQueue: string): Promise<Planned> {
 async function takeTurn(state: RunState, kind: 'turn' | 'slot'): Promise<{ moved: boolean }> {
   for (;;) {
     const answer = await state.throughOutage(() =>
-      control.turn({ importId: state.importId, epoch: state.epoch, kind }),
+      control(kind).turn({ importId: state.importId, epoch: state.epoch, kind }),
     );
     if (answer.held) {
       state.waitingFor = null;
@@ -160,7 +173,7 @@ async function takeTurn(state: RunState, kind: 'turn' | 'slot'): Promise<{ moved
 /** Applies what has no receipt yet, a few lanes at a time over ranges that do not meet. */
 async function applyAll(state: RunState): Promise<void> {
   const pending = await state.throughOutage(() =>
-    control.pending({ importId: state.importId, epoch: state.epoch }),
+    control().pending({ importId: state.importId, epoch: state.epoch }),
   );
   if (!pending) throw new Error('nobody approved this plan');
   const ranges = activities.laneRanges(pending.ranges, pending.lanes);
@@ -170,9 +183,13 @@ async function applyAll(state: RunState): Promise<void> {
       const { first, last } = range;
       const summary = `batches ${first} to ${last} of wave ${pending.wave}`;
       await state.throughOutage(() =>
-        activities
-          .applying(summary)
-          .apply({ importId: state.importId, epoch: state.epoch, wave: pending.wave, first, last }),
+        load(summary).apply({
+          importId: state.importId,
+          epoch: state.epoch,
+          wave: pending.wave,
+          first,
+          last,
+        }),
       );
     }
   };
@@ -194,11 +211,11 @@ async function settle(
     }
     const stop = state.takeStop();
     if (stop) {
-      await state.throughOutage(() => control.stop({ importId, ...stop }));
+      await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
     } else if (!(error instanceof Interrupted) && activities.failureType(error) !== 'Fenced') {
       const refusal: Refusal = activities.refusalOf(error);
       const status = await state
-        .throughOutage(() => control.fail({ importId, epoch: state.epoch, error: refusal }))
+        .throughOutage(() => control(refusal.code).fail({ importId, epoch: state.epoch, error: refusal }))
         .catch((later: unknown) => {
           if (activities.failureType(later) === 'Fenced') return null;
           throw later;
@@ -211,7 +228,7 @@ async function settle(
     }
 
     for (;;) {
-      const seen = await state.throughOutage(() => control.look({ importId, workflowId, runId }));
+      const seen = await state.throughOutage(() => control().look({ importId, workflowId, runId }));
       if (!seen.current) return { status: 'taken over' };
       if (seen.status === 'paused') {
         state.paused();
@@ -219,8 +236,8 @@ async function settle(
         await wf.condition(() => state.resumeWanted !== null || state.stopWanted !== null, '5 minutes');
         const stop = state.takeStop();
         const resume = state.takeResume();
-        if (stop) await state.throughOutage(() => control.stop({ importId, ...stop }));
-        else if (resume) await state.throughOutage(() => control.resume({ importId, ...resume }));
+        if (stop) await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
+        else if (resume) await state.throughOutage(() => control().resume({ importId, ...resume }));
         continue;
       }
       if (['queued', 'running', 'waiting'].includes(seen.status)) return null;
@@ -233,7 +250,7 @@ async function settle(
 
 async function finishUp(state: RunState): Promise<void> {
   await wf.CancellationScope.nonCancellable(() =>
-    state.throughOutage(() => control.cleanUp({ importId: state.importId })),
+    state.throughOutage(() => control().cleanUp({ importId: state.importId })),
   );
   await wf.condition(wf.allHandlersFinished);
 }
@@ -253,7 +270,7 @@ function listen(state: RunState): void {
   wf.setHandler(
     confirmMappingUpdate,
     async ({ mapping, actor }) => {
-      await control.confirm({ importId: state.importId, epoch: state.epoch, mapping, actor });
+      await control().confirm({ importId: state.importId, epoch: state.epoch, mapping, actor });
       state.confirmed = true;
     },
     { validator: (_answer) => state.mustWaitFor('mapping') },
@@ -261,7 +278,7 @@ function listen(state: RunState): void {
   wf.setHandler(
     approveUpdate,
     async ({ plan, actor }) => {
-      await control.approve({ importId: state.importId, epoch: state.epoch, plan, actor });
+      await control().approve({ importId: state.importId, epoch: state.epoch, plan, actor });
       state.approved = true;
     },
     {

@@ -60,7 +60,9 @@ export class RunState {
   }
 
   async enter(phase: string): Promise<void> {
-    await this.throughOutage(() => control.enter({ importId: this.importId, epoch: this.epoch, phase }));
+    await this.throughOutage(() =>
+      control(phase).enter({ importId: this.importId, epoch: this.epoch, phase }),
+    );
     this.phase = phase;
     this.status = 'running';
     this.waitingFor = null;
@@ -120,14 +122,18 @@ export class RunState {
   ): Promise<void> {
     if (!answered()) {
       await this.throughOutage(() =>
-        control.wait({ importId: this.importId, epoch: this.epoch, what: { ...what, since: now() } }),
+        control(`for ${what.what}`).wait({
+          importId: this.importId,
+          epoch: this.epoch,
+          what: { ...what, since: now() },
+        }),
       );
       this.status = 'waiting';
       this.waitingFor = { what: what.what, since: now() };
       this.show();
       await wf.condition(answered);
     }
-    await this.throughOutage(() => control.goOn({ importId: this.importId, epoch: this.epoch }));
+    await this.throughOutage(() => control().goOn({ importId: this.importId, epoch: this.epoch }));
     this.status = 'running';
     this.waitingFor = null;
     this.show();
