@@ -96,6 +96,10 @@ export function createNotifyActivities(deps: ActivityDeps) {
         proofKey: keys.proof,
         reportKey: refused > 0 ? keys.errors : null,
       });
+      deps.log.info(
+        { import: input.importId, status: ended!.status, accounting, bytesRead: store.bytesRead },
+        'import ended',
+      );
       return { status: ended!.status, accounting };
     },
   };

@@ -1,0 +1,16 @@
+import { parseArgs } from 'node:util';
+import { benchLoad } from './load.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rows: { type: 'string', default: '100000,1000000' }, runs: { type: 'string', default: '3' } },
+});
+
+switch (positionals[0] ?? 'load') {
+  case 'load':
+    await benchLoad({ rows: values.rows.split(',').map(Number), runs: Number(values.runs) });
+    break;
+  default:
+    console.error(`There is no bench named ${positionals[0]}. There is: load.`);
+    process.exitCode = 2;
+}
