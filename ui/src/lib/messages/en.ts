@@ -67,6 +67,7 @@ export const en = {
     inspect: 'Reading the file',
     map: 'Matching columns to fields',
     validate: 'Checking rows',
+    planning: 'Comparing with what is there',
     review: 'Waiting for a decision',
     apply: 'Writing rows',
     notify: 'Proving the accounting',
@@ -96,7 +97,7 @@ export const en = {
   waitsFor: {
     database: 'the database',
     store: 'the object store',
-    storage: 'the object store',
+    'object store': 'the object store',
     temporal: 'Temporal',
     worker: 'a worker',
     turn: 'its turn: another import is writing to this dataset',
@@ -227,6 +228,8 @@ export const en = {
     sumOk: (n: number) => `Adds up to the ${rows(n)} of the file`,
     sumBad: (sum: number, n: number) => `Adds up to ${number(sum)}, but the file has ${rows(n)}`,
     soFar: 'So far',
+    toCome: 'still to come',
+    toComeHelp: 'Read and checked, not written yet',
     deliveries: 'Webhook deliveries',
     duplicateOf: 'See the run that brought it in',
     policies: {

@@ -67,6 +67,7 @@ export const ja: Messages = {
     inspect: 'ファイルを読んでいます',
     map: '列と項目を対応づけています',
     validate: '行を検査しています',
+    planning: '今あるデータと比べています',
     review: '判断を待っています',
     apply: '書き込んでいます',
     notify: '件数を検算しています',
@@ -96,7 +97,7 @@ export const ja: Messages = {
   waitsFor: {
     database: 'データベース',
     store: 'オブジェクトストア',
-    storage: 'オブジェクトストア',
+    'object store': 'オブジェクトストア',
     temporal: 'Temporal',
     worker: 'ワーカー',
     turn: '順番（別の取り込みが同じデータセットに書き込み中）',
@@ -226,6 +227,8 @@ export const ja: Messages = {
     sumOk: (n) => `合計はファイルの ${rows(n)}と一致します`,
     sumBad: (sum, n) => `合計は ${number(sum)} ですが、ファイルは ${rows(n)}です`,
     soFar: '途中経過',
+    toCome: 'これから',
+    toComeHelp: '検査は済み、まだ書き込んでいない行',
     deliveries: 'Webhook の配信',
     duplicateOf: '先に取り込んだときの実行を見る',
     policies: {

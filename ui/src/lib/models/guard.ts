@@ -1,11 +1,8 @@
-/** The sentences in what the guard said; it is stored as it came, so nothing of its shape is taken for granted. */
-export function guardReasons(guard: unknown): string[] {
-  if (typeof guard !== 'object' || guard === null) return [];
-  const { reasons } = guard as { reasons?: unknown };
-  if (!Array.isArray(reasons)) return [];
-  return reasons.flatMap((reason: unknown) => {
-    if (typeof reason === 'string') return [reason];
-    const message = (reason as { message?: unknown } | null)?.message;
-    return typeof message === 'string' ? [message] : [];
-  });
+import type { Import } from '../client/index.ts';
+
+/** Why the guard held a run, as sentences; none where a person was going to decide anyway. */
+export function holdReasons(run: Pick<Import, 'policy' | 'guard' | 'waitingFor'>): string[] {
+  if (run.policy === 'review') return [];
+  const said = run.waitingFor?.['reasons'] ?? (run.guard as { reasons?: unknown } | null)?.reasons;
+  return Array.isArray(said) ? said.filter((reason): reason is string => typeof reason === 'string') : [];
 }

@@ -37,5 +37,6 @@ export function share(part: number, whole: number): string {
   if (whole <= 0 || part <= 0) return '0%';
   const value = (part / whole) * 100;
   if (value < 0.1) return '<0.1%';
-  return value >= 99.95 && part < whole ? '>99.9%' : `${value.toFixed(value < 10 ? 1 : 0)}%`;
+  if (part < whole && value >= 99.5) return value >= 99.95 ? '>99.9%' : `${value.toFixed(1)}%`;
+  return `${value.toFixed(value < 10 ? 1 : 0)}%`;
 }

@@ -58,6 +58,7 @@ describe('runBar', () => {
     for (let i = 1; i < filled.length - 1; i += 1) expect(filled[i]).toBeGreaterThanOrEqual(filled[i - 1]!);
     const last = states.at(-1)!;
     expect(last.settled).toBeCloseTo(1);
+    expect(processed(last)).toBe(100);
     expect(last.segments.map(({ outcome }) => outcome)).toEqual(['created', 'blocked']);
   });
 
@@ -69,6 +70,8 @@ describe('runBar', () => {
         accounting: accounting({ input: 1000, created: 250, notProcessed: 750 }),
       }),
     );
+    expect(bar.settled).toBe(0.25);
+    expect(processed(bar)).toBeLessThan(30);
     expect(bar.segments).toEqual([
       { outcome: 'created', count: 250, share: 0.25 },
       { outcome: 'notProcessed', count: 750, share: 0.75 },

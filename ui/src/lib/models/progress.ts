@@ -77,14 +77,13 @@ export function runBar(facts: Facts): BarState {
         }))
         .filter((segment) => segment.count > 0)
     : [];
-  return {
-    prepared: prepared(facts),
-    settled: Math.min(
+  const sum = (among: typeof segments) =>
+    Math.min(
       1,
-      segments.reduce((sum, segment) => sum + segment.share, 0),
-    ),
-    segments,
-  };
+      among.reduce((total, segment) => total + segment.share, 0),
+    );
+  const done = sum(segments.filter(({ outcome }) => outcome !== 'notProcessed'));
+  return { prepared: ended ? done : prepared(facts), settled: done, segments };
 }
 
 /**

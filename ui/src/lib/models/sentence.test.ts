@@ -96,13 +96,21 @@ describe('headline', () => {
     );
   });
 
+  it('counts no rows while the plan is made', () => {
+    const staged = progress({ step: 'validate', activity: 'planning', eta_seconds: 4 });
+    expect(headline(run({ phase: 'validate' }), staged, at(en))).toEqual({
+      text: 'Comparing with what is there',
+      detail: 'about 4 s left',
+    });
+  });
+
   it('says what an outage waits for and when it tries again', () => {
     const waiting_for = {
       what: 'database',
       since: new Date(now - 180_000).toISOString(),
       nextTryAt: new Date(now + 40_000).toISOString(),
     };
-    const said = headline(run({}), progress({ waiting_for }), at(en));
+    const said = headline(run({ waitingFor: waiting_for }), progress({ waiting_for }), at(en));
     expect(said.text).toMatch(/^Waiting for the database, since \d\d:\d\d$/);
     expect(said.detail).toBe('trying again in 40 s');
   });
@@ -122,11 +130,11 @@ describe('headline', () => {
     };
     const preview = { mapping } as unknown as Preview;
     const waits = run({ status: 'waiting', phase: 'map', waitingFor: { what: 'mapping' } });
-    expect(headline(waits, null, at(en), preview).text).toBe('Needs you: price is not mapped');
+    expect(headline(waits, null, at(en), { preview }).text).toBe('Needs you: price is not mapped');
     const review = run({
       status: 'waiting',
       phase: 'review',
-      planCounts: { create: 9182, update: 412, unchanged: 306, blocked: 100 },
+      planCounts: { creates: 9182, updates: 412, unchanged: 306, blocked: 100 },
     });
     expect(headline(review, null, at(en)).detail).toBe(
       'Would leave 9,182 created, 412 updated, 306 unchanged, 100 blocked',

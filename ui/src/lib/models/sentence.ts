@@ -1,5 +1,6 @@
 import type {
   Accounting,
+  Dataset,
   Import,
   ImportProgress,
   ImportStatus,
@@ -47,10 +48,10 @@ export function counts(
 export function planned(planCounts: Record<string, number> | null): Partial<Record<Outcome, number>> {
   const of = (name: string) => planCounts?.[name] ?? 0;
   return {
-    created: of('create'),
-    updated: of('update'),
+    created: of('creates'),
+    updated: of('updates'),
     unchanged: of('unchanged'),
-    duplicates: of('duplicate'),
+    duplicates: of('duplicates'),
     blocked: of('blocked'),
     skipped: of('skipped'),
   };
@@ -68,7 +69,13 @@ function wait(waiting: WaitingFor, { t, locale, now }: Telling): Headline {
   };
 }
 
-function needsPerson(run: Import, preview: Preview | null, { t }: Telling): Headline {
+function needsPerson(
+  run: Import,
+  { preview, dataset }: { preview?: Preview | null; dataset?: Dataset | null },
+  { t, locale }: Telling,
+): Headline {
+  const title = (name: string) =>
+    dataset?.fields.find((field) => field.name === name)?.title[locale === 'ja' ? 'ja' : 'en'] ?? name;
   const questions = preview?.mapping?.questions ?? [];
   if (run.phase === 'map' || run.waitingFor?.what === 'mapping') {
     const [first] = questions;
@@ -78,8 +85,8 @@ function needsPerson(run: Import, preview: Preview | null, { t }: Telling): Head
     return {
       text:
         first.code === 'unmapped'
-          ? t.run.headline.needsMapping(first.field)
-          : t.run.headline.needsMappingSure(first.field),
+          ? t.run.headline.needsMapping(title(first.field))
+          : t.run.headline.needsMappingSure(title(first.field)),
       detail: null,
     };
   }
@@ -92,10 +99,16 @@ function settledRows(accounting: Accounting): number {
 }
 
 function moving(run: Import, progress: ImportProgress | null, { t }: Telling): Headline {
-  const step = progress?.step ?? run.phase;
-  const parts: string[] = [];
+  const step = run.phase;
   const total = progress?.rows_total ?? null;
-  if (progress && total !== null && (step === 'validate' || step === 'apply' || step === 'notify')) {
+  // All rows are staged, and the plan is made: sorting and joining have no rows to count.
+  const planning =
+    step === 'validate' &&
+    progress !== null &&
+    total !== null &&
+    (progress.activity === 'planning' || progress.rows_parsed >= total);
+  const parts: string[] = [];
+  if (progress && total !== null && !planning && (step === 'validate' || step === 'apply')) {
     const done =
       step === 'validate'
         ? progress.rows_parsed
@@ -103,15 +116,17 @@ function moving(run: Import, progress: ImportProgress | null, { t }: Telling): H
           ? settledRows(progress.accounting)
           : progress.rows_written;
     parts.push(t.run.headline.runningRows(Math.min(done, total), total));
+    if (progress.throughput_rps) parts.push(t.run.headline.rate(Math.round(progress.throughput_rps)));
   }
-  if (progress?.throughput_rps) parts.push(t.run.headline.rate(Math.round(progress.throughput_rps)));
   if (progress && progress.eta_seconds !== null) {
     parts.push(
       progress.eta_seconds < 1 ? t.run.headline.almost : t.run.headline.left(left(progress.eta_seconds, t)),
     );
   }
+  const doing = planning ? t.phaseDoing.planning : step === null ? t.status[run.status] : t.phaseDoing[step];
   return {
-    text: step ? t.phaseDoing[step] : t.status[run.status],
+    // A run that passes through review by itself does not wait for anybody.
+    text: step === 'review' ? t.phaseDoing.planning : doing,
     detail: parts.length > 0 ? parts.join(' · ') : null,
   };
 }
@@ -147,10 +162,10 @@ export function headline(
   run: Import,
   progress: ImportProgress | null,
   telling: Telling,
-  preview: Preview | null = null,
+  about: { preview?: Preview | null; dataset?: Dataset | null } = {},
 ): Headline {
   const { t, now } = telling;
-  const waiting = progress ? progress.waiting_for : run.waitingFor;
+  const waiting = run.waitingFor;
   switch (run.status) {
     case 'uploading':
       return { text: t.run.headline.uploading, detail: null };
@@ -167,7 +182,7 @@ export function headline(
       };
     }
     case 'waiting':
-      return needsPerson(run, preview, telling);
+      return needsPerson(run, about, telling);
     case 'reverting':
       return { text: t.run.headline.reverting, detail: null };
     case 'running':

@@ -54,6 +54,18 @@ export class LiveImport {
   #draw(progress: ImportProgress): void {
     if (this.#closed) return;
     this.progress = progress;
+    // The events know first. What an action has just answered may be newer still.
+    if (Date.parse(progress.updated_at) >= Date.parse(this.run.updatedAt)) {
+      const { status, step: phase, waiting_for: waitingFor, updated_at: updatedAt } = progress;
+      this.run = {
+        ...this.run,
+        status,
+        phase,
+        waitingFor,
+        updatedAt,
+        accounting: progress.accounting ?? this.run.accounting,
+      };
+    }
     // A retry is a new attempt: its bar starts where that attempt starts.
     const attempt = progress.started_at ?? '';
     const fresh = attempt !== this.#attempt && this.#attempt !== '' && attempt !== '';
