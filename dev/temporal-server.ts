@@ -4,7 +4,7 @@ import { Connection } from '@temporalio/client';
 import { supervise, type Supervised } from './supervisor.ts';
 
 /** Stays in step with temporal/'s typed search attributes. */
-const SEARCH_ATTRIBUTES = ['Dataset', 'Tenant', 'State', 'Phase', 'File', 'Policy'].map(
+export const SEARCH_ATTRIBUTES = ['Dataset', 'Tenant', 'State', 'Phase', 'File', 'Policy'].map(
   (name) => `Waybill${name}`,
 );
 /** The development server keeps ended runs for a day, but an import's page links to its run for longer. */

@@ -79,7 +79,9 @@ function unlessNotFound(error: unknown): void {
   if (!(error instanceof ScheduleNotFoundError)) throw asBadCalendar(error);
 }
 
+/** The SDK makes a TypeError of what the server calls an invalid argument when it creates, not when it updates. */
 function asBadCalendar(error: unknown): unknown {
+  if (error instanceof TypeError) return new BadCalendar(error.message, { cause: error });
   const cause = error instanceof Error && !isGrpcServiceError(error) ? error.cause : error;
   if (!isGrpcServiceError(cause) || Number(cause.code) !== INVALID_ARGUMENT) return error;
   return new BadCalendar(cause.details || cause.message, { cause: error });

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { inject } from 'vitest';
+import { SEARCH_ATTRIBUTES } from '../dev/temporal-server.ts';
 
 const KEYWORD = 2;
-const SEARCH_ATTRIBUTES = ['WaybillDataset', 'WaybillTenant', 'WaybillState', 'WaybillFile', 'WaybillPolicy'];
 
 export interface TestNamespace {
   namespace: string;
