@@ -111,6 +111,20 @@ export async function listImports(
     limit ${filter.limit}`;
 }
 
+/** How many imports there are in each status, under the other filters of a list. */
+export async function countImports(
+  sql: postgres.Sql,
+  filter: Pick<ImportFilter, 'tenantId' | 'dataset' | 'q'>,
+): Promise<{ status: StoredImport['status']; count: number }[]> {
+  return sql<{ status: StoredImport['status']; count: number }[]>`
+    select i.status, count(*) as count
+    from waybill.imports i
+    where i.tenant_id = ${filter.tenantId}
+      ${filter.dataset ? sql`and i.dataset = ${filter.dataset}` : sql``}
+      ${filter.q ? sql`and (i.file_name ilike ${likePattern(filter.q)} or i.import_id = ${filter.q})` : sql``}
+    group by i.status order by i.status`;
+}
+
 export interface StoredPlan {
   version: number;
   digest: string;

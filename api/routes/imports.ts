@@ -4,6 +4,7 @@ import type { Response, Router } from 'express';
 import * as z from 'zod';
 import type { Caller } from '../../db/access.ts';
 import {
+  countImports,
   findMapping,
   findStoredImport,
   listActivity,
@@ -58,18 +59,15 @@ export function registerImports(router: Router, deps: ApiDeps): void {
     const waitingFirst = query.waiting_first === 'true';
     const { status, dataset, q, limit } = query;
     const list = ['imports', waitingFirst, status ?? null, dataset ?? null, q ?? null];
-    const found = await listImports(sql, {
-      tenantId: caller.tenantId,
-      status,
-      dataset,
-      q,
-      waitingFirst,
-      after: readCursor(list, query.cursor, ImportPlace),
-      limit: limit + 1,
-    });
+    const { tenantId } = caller;
+    const after = readCursor(list, query.cursor, ImportPlace);
+    const [found, counts] = await Promise.all([
+      listImports(sql, { tenantId, status, dataset, q, waitingFirst, after, limit: limit + 1 }),
+      countImports(sql, { tenantId, dataset, q }),
+    ]);
     const items = found.slice(0, limit);
     const last = found.length > limit ? items.at(-1)! : null;
-    return { items: items.map(summaryOf), nextCursor: last && writeCursor(list, last.place) };
+    return { items: items.map(summaryOf), nextCursor: last && writeCursor(list, last.place), counts };
   });
 
   serve(router, deps, routes.showImport, async ({ params, caller }) =>

@@ -144,7 +144,13 @@ export const listImports = route({
   answer: {
     status: 200,
     description: 'A page of imports.',
-    schema: pageOf(ImportSummary).meta({ id: 'ImportPage' }),
+    schema: pageOf(ImportSummary)
+      .extend({
+        counts: z
+          .array(z.object({ status: Status, count: z.int().nonnegative() }))
+          .meta({ description: 'By status, whatever `status` was asked for.' }),
+      })
+      .meta({ id: 'ImportPage' }),
   },
 });
 
