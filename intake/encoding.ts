@@ -1,7 +1,5 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
-import jschardet from 'jschardet';
-import japanese from 'encoding-japanese';
 import { FileError } from './types.ts';
 
 export interface EncodingFound {
@@ -76,7 +74,12 @@ export async function detectEncoding(path: string): Promise<EncodingFound> {
 /** Most lines of a Japanese file decode; a few that do not are rejected later, and do not make it a Western one. */
 const JAPANESE_LINES = 0.7;
 
-function guess(lines: Buffer[]): EncodingFound {
+async function guess(lines: Buffer[]): Promise<EncodingFound> {
+  // Their tables take 30 MB: only for a file that needs them.
+  const [{ default: jschardet }, { default: japanese }] = await Promise.all([
+    import('jschardet'),
+    import('encoding-japanese'),
+  ]);
   const sample = Buffer.concat(lines.flatMap((line) => [line, NEWLINE]));
   const found = jschardet.detect(sample, { minimumThreshold: 0 });
   const confidence = Math.min(0.99, found?.confidence ?? 0);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { gunzip } from './container.ts';
 import { transcode } from './encoding.ts';
@@ -49,7 +49,7 @@ export async function rebuildCanonical({
     );
   }
   if (manifest.type === 'xlsx') {
-    const part = `${spool.canonicalPath}.part`;
+    const part = `${spool.canonicalPath}.${randomUUID()}`;
     const { maxUnpackedBytes } = { ...LIMITS, ...limits };
     await readWorkbook({
       path: spool.rawPath,
@@ -65,7 +65,7 @@ export async function rebuildCanonical({
 
 /** Written under another name first: a file of the right name is whole. */
 async function spoolTo(path: string, chunks: AsyncIterable<Buffer>): Promise<void> {
-  const part = `${path}.part`;
+  const part = `${path}.${randomUUID()}`;
   const file = await SpoolFile.create(part);
   try {
     for await (const chunk of chunks) await file.write(chunk);

@@ -207,6 +207,23 @@ describe('encodings', () => {
     expect(canonicalOf(manifest).includes('\uFFFD')).toBe(false);
   });
 
+  it('is UTF-8 where the mark says so, however much of it is damaged', async () => {
+    const bad = Buffer.concat(
+      Array.from({ length: 60 }, (_, row) =>
+        Buffer.concat([Buffer.from(`${row},`), Buffer.from([0xe9, 10])]),
+      ),
+    );
+    const filler = Buffer.from('a,b\n'.repeat(100_000));
+    for (const options of [{}, { encoding: 'utf-8' }]) {
+      const mark = 'encoding' in options ? '' : '\uFEFF';
+      const manifest = await inspect(
+        Buffer.concat([Buffer.from(`${mark}id,name\n`), filler, bad, filler]),
+        options,
+      );
+      expect(manifest).toMatchObject({ encoding: 'utf-8', rows: 200_000, rejected: 60 });
+    }
+  });
+
   it('rejects what cannot be decoded, and lets U+FFFD go nowhere', async () => {
     const manifest = await inspect(
       Buffer.concat([

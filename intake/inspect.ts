@@ -42,7 +42,7 @@ export const LIMITS: Required<InspectLimits> = {
 };
 const PEEK_BYTES = 4096;
 const PROGRESS_BYTES = 1024 * 1024;
-export const READ_BYTES = 256 * 1024;
+const READ_BYTES = 256 * 1024;
 
 /**
  * One streaming read of a file: hashes, unpacks, spools and counts as the bytes pass. A text that proves not to be
@@ -50,7 +50,7 @@ export const READ_BYTES = 256 * 1024;
  */
 export async function inspectFile(input: InspectInput): Promise<Manifest> {
   const limits = { ...LIMITS, ...input.limits };
-  const { options, spool } = input;
+  const { options } = input;
   const asked = options.encoding === undefined ? null : canonicalLabel(options.encoding);
   const hopeful = asked === null || asked === 'utf-8' ? new TextAnalysis(options, limits) : null;
   const received = await receive(input, limits, hopeful);
@@ -62,43 +62,13 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
   let found: EncodingFound | null = asked
     ? { encoding: asked, bom: certain?.encoding === asked && certain.bom, confidence: 1 }
     : certain;
-  let analysis = hopeful;
-  let result = analysis && (found === null || found.encoding === 'utf-8') ? analysis.end() : null;
-  if (result && analysis?.notUtf8 && !found) {
-    found = await detectEncoding(received.contentPath);
-    if (found.encoding !== 'utf-8') result = null;
-    else if (analysis.records === 0 || received.gaveUp) result = null;
-  }
+  const first = hopeful && (found === null || found.encoding === 'utf-8') ? hopeful.end() : null;
+  if (found === null && hopeful?.notUtf8) found = await detectEncoding(received.contentPath);
   found ??= { encoding: 'utf-8', bom: false, confidence: 1 };
-
-  let canonical: Manifest['canonical'] = received.compression ? 'copy' : 'raw';
-  if (!result || !analysis) {
-    let content = received.contentPath;
-    const utf8 = found.encoding === 'utf-8';
-    if (!utf8 && content === spool.canonicalPath) {
-      content = `${spool.canonicalPath}.unpacked`;
-      await rename(spool.canonicalPath, content);
-    }
-    analysis = new TextAnalysis({ ...options, encoding: found.encoding }, limits);
-    const bytes = createReadStream(content, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>;
-    if (utf8) for await (const chunk of bytes) analysis.write(chunk);
-    else {
-      canonical = 'copy';
-      const copy = await SpoolFile.create(spool.canonicalPath);
-      try {
-        for await (const chunk of transcode(bytes, found.encoding)) {
-          input.signal?.throwIfAborted();
-          await copy.write(chunk);
-          analysis.write(chunk);
-        }
-      } finally {
-        await copy.close();
-        if (content !== received.contentPath) await rm(content, { force: true });
-      }
-      received.canonicalBytes = copy.bytes;
-    }
-    result = analysis.end();
-  }
+  const usable = first !== null && found.encoding === 'utf-8' && !received.gaveUp;
+  const again = usable ? null : await readAgain(input, limits, received, found);
+  const result = again?.result ?? first!;
+  const analysis = again?.analysis ?? hopeful!;
 
   const warnings = [
     nameWarning(input.fileName, received.container, 'csv'),
@@ -121,12 +91,42 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
     contentSha256: received.contentSha256,
     bytes: received.bytes,
     contentBytes: received.contentBytes,
-    canonical,
+    canonical: received.compression || found.encoding !== 'utf-8' ? 'copy' : 'raw',
     canonicalDialect,
-    canonicalBytes: received.canonicalBytes,
+    canonicalBytes: again?.canonicalBytes ?? received.contentBytes,
     maxRecordBytes: limits.maxRecordBytes,
     warnings: warnings.filter((warning) => warning !== null),
   };
+}
+
+/** The second reading, from the spool: as what the whole file proved to be, made UTF-8 on the way where it is not. */
+async function readAgain(
+  input: InspectInput,
+  limits: Required<InspectLimits>,
+  received: Received,
+  found: EncodingFound,
+): Promise<{ analysis: TextAnalysis; result: ReturnType<TextAnalysis['end']>; canonicalBytes: number }> {
+  const { canonicalPath } = input.spool;
+  const analysis = new TextAnalysis({ ...input.options, encoding: found.encoding }, limits);
+  const utf8 = found.encoding === 'utf-8';
+  let content = received.contentPath;
+  if (!utf8 && content === canonicalPath) {
+    content = `${canonicalPath}.unpacked`;
+    await rename(canonicalPath, content);
+  }
+  const bytes = createReadStream(content, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>;
+  const copy = utf8 ? null : await SpoolFile.create(canonicalPath);
+  try {
+    for await (const chunk of utf8 ? bytes : transcode(bytes, found.encoding)) {
+      input.signal?.throwIfAborted();
+      await copy?.write(chunk);
+      analysis.write(chunk);
+    }
+  } finally {
+    await copy?.close();
+    if (content !== received.contentPath) await rm(content, { force: true });
+  }
+  return { analysis, result: analysis.end(), canonicalBytes: copy?.bytes ?? received.contentBytes };
 }
 
 /** The dialect of the copy that is made from a sheet. */
@@ -193,7 +193,7 @@ interface Received {
   contentSha256: string;
   bytes: number;
   contentBytes: number;
-  canonicalBytes: number;
+  /** The hopeful analysis stopped before the end. */
   gaveUp: boolean;
 }
 
@@ -265,13 +265,12 @@ async function receive(
     contentSha256: unpacked?.digest('hex') ?? sha256,
     bytes,
     contentBytes,
-    canonicalBytes: contentBytes,
     gaveUp: analysis?.notUtf8 ?? false,
   };
 }
 
 /** The first bytes of a stream, and the whole of it all the same. */
-export async function peek(
+async function peek(
   source: AsyncGenerator<Buffer>,
   least: number,
 ): Promise<{ head: Buffer; all: AsyncGenerator<Buffer> }> {

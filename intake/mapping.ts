@@ -1,7 +1,6 @@
 import { assign } from './assignment.ts';
 import { normaliseName, similarity } from './names.ts';
 import type {
-  ColumnFormat,
   ColumnType,
   FieldRule,
   FieldSpec,
@@ -238,9 +237,3 @@ function isAmbiguous(type: FieldType, column: ManifestColumn): boolean {
     (type === 'decimal' || type === 'integer') && (column.type === 'decimal' || column.type === 'integer')
   );
 }
-
-/** The formats a person may choose between where `ambiguous_format` is asked. */
-export const FORMAT_CHOICES: { numbers: ColumnFormat[]; dates: ColumnFormat[] } = {
-  numbers: [{ decimal: '.' }, { decimal: ',' }],
-  dates: [{ date: 'YMD' }, { date: 'DMY' }, { date: 'MDY' }],
-};

@@ -30,7 +30,7 @@ export function normaliseName(name: string): string {
   return words(name).join('');
 }
 
-export function words(name: string): string[] {
+function words(name: string): string[] {
   return (
     name
       .normalize('NFKC')

@@ -203,7 +203,21 @@ export class RowWriter {
   private copyText(bytes: Buffer, from: number, to: number): true {
     const out = this.out;
     let at = this.at;
-    for (let i = from; i < to; i++) {
+    let i = from;
+    for (const last = to - 3; i < last; i += 4) {
+      const first = bytes[i]!;
+      const second = bytes[i + 1]!;
+      const third = bytes[i + 2]!;
+      const fourth = bytes[i + 3]!;
+      if ((COPY_ESCAPES[first]! | COPY_ESCAPES[second]! | COPY_ESCAPES[third]! | COPY_ESCAPES[fourth]!) !== 0)
+        break;
+      out[at] = first;
+      out[at + 1] = second;
+      out[at + 2] = third;
+      out[at + 3] = fourth;
+      at += 4;
+    }
+    for (; i < to; i++) {
       const byte = bytes[i]!;
       const escape = COPY_ESCAPES[byte]!;
       if (escape !== 0) {

@@ -2,18 +2,18 @@ import { isAscii, isUtf8 } from 'node:buffer';
 import type { Dialect } from './types.ts';
 
 /** Flags of a field. */
-export const QUOTED = 1;
+const QUOTED = 1;
 /** The field holds an escaped quote: its bytes are not yet its text. */
 export const ESCAPED = 2;
 
 /** Status of a record; every one but `OK` rejects it. */
 export const OK = 0;
-export const TOO_FEW = 1;
-export const TOO_MANY = 2;
+const TOO_FEW = 1;
+const TOO_MANY = 2;
 export const UNCLOSED = 3;
 export const TOO_LARGE = 4;
-export const NUL_BYTE = 5;
-export const INVALID_BYTES = 6;
+const NUL_BYTE = 5;
+const INVALID_BYTES = 6;
 export const REJECT_CODES = [
   '',
   'too_few_columns',

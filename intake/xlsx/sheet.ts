@@ -3,7 +3,7 @@ import type { SharedStrings } from './shared-strings.ts';
 import { parseXml } from './xml.ts';
 
 /** What stands in a cell whose formula was never calculated; a row issue, like Excel's own errors. */
-export const NO_VALUE = '#NO_VALUE!';
+const NO_VALUE = '#NO_VALUE!';
 const WIDTH_ROWS = 500;
 
 export interface SheetContext {
