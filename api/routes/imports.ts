@@ -67,7 +67,11 @@ export function registerImports(router: Router, deps: ApiDeps): void {
     ]);
     const items = found.slice(0, limit);
     const last = found.length > limit ? items.at(-1)! : null;
-    return { items: items.map(summaryOf), nextCursor: last && writeCursor(list, last.place), counts };
+    return {
+      items: items.map(summaryOf),
+      nextCursor: last && writeCursor(list, last.place),
+      counts: [...counts],
+    };
   });
 
   serve(router, deps, routes.showImport, async ({ params, caller }) =>
