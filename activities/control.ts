@@ -19,7 +19,8 @@ import { checkMapping } from '../intake/mapping.ts';
 import type { Mapping } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
-import { datasetOf, readImport, readManifest, type RunInput } from './run.ts';
+import type { Planned } from './load.ts';
+import { datasetOf, isHeavy, readImport, readManifest, type RunInput } from './run.ts';
 
 /** What the workflow knows of its import after a claim; where it goes on from is in it. */
 export interface Claimed {
@@ -29,12 +30,10 @@ export interface Claimed {
   dataset: string;
   fileName: string;
   policy: string;
-  inspected: boolean;
-  settled: boolean;
-  planVersion: number;
   approvedWave: number | null;
-  hasReceipts: boolean;
-  waitingFor: { what?: string } | null;
+  /** The plan that waits for approval, with what the guard said of it. */
+  plan: Planned | null;
+  heavy: boolean;
 }
 
 /** Quick, database-only activities, on the control queue: a pause must not wait behind a load. */
@@ -47,9 +46,10 @@ export function createControlActivities(deps: ActivityDeps) {
       const row = await claimImport(pool, input.importId, input.runId);
       if (!row) return null;
       const more = (
-        await pool.query<{ wave: number | null; receipts: boolean }>(
+        await pool.query<{ wave: number | null; plan: Planned | null }>(
           `select (select max(wave) from waybill.waves w where w.import_id = $1 and w.plan_version = $2) as wave,
-             exists (select from waybill.receipts where import_id = $1) as receipts`,
+             (select jsonb_build_object('version', version, 'digest', digest, 'counts', counts,
+                'reasons', coalesce(guard -> 'reasons', '[]')) from waybill.plans where import_id = $1 and version = $2) as plan`,
           [input.importId, row.plan_version],
         )
       ).rows[0]!;
@@ -60,12 +60,9 @@ export function createControlActivities(deps: ActivityDeps) {
         dataset: row.dataset,
         fileName: row.file_name,
         policy: row.policy,
-        inspected: row.manifest_key !== null,
-        settled: row.profile_version !== null,
-        planVersion: row.plan_version,
         approvedWave: more.wave,
-        hasReceipts: more.receipts,
-        waitingFor: row.waiting_for,
+        plan: more.plan,
+        heavy: isHeavy((row.input_accepted ?? 0) + (row.input_rejected ?? 0), row.file_size ?? 0),
       };
     },
 
@@ -156,9 +153,7 @@ export function createControlActivities(deps: ActivityDeps) {
       });
     },
 
-    async pending(
-      input: RunInput,
-    ): Promise<{
+    async pending(input: RunInput): Promise<{
       wave: number;
       lanes: number;
       ranges: { first: number; last: number; rows: number }[];

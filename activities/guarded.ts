@@ -45,7 +45,16 @@ export function guarded<T extends Record<string, Activity>>(deps: ActivityDeps, 
 
 function asFailure(deps: ActivityDeps, name: string, input: unknown, error: unknown): unknown {
   const signal = Context.current().cancellationSignal;
-  if (signal.aborted && !isFenced(error)) return new CancelledFailure('cancelled');
+  if (signal.aborted && !isFenced(error)) {
+    // Only the workflow's own request is a cancellation; a worker that shuts down hands the attempt on.
+    return Context.current().cancellationDetails?.cancelRequested
+      ? new CancelledFailure('cancelled')
+      : ApplicationFailure.create({
+          type: 'Unavailable',
+          message: 'The worker is shutting down.',
+          details: [{ what: 'worker' }],
+        });
+  }
   const log = deps.log.child({
     activity: name,
     attempt: activityInfo().attempt,

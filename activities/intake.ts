@@ -15,15 +15,13 @@ import { ImportRefused } from './guarded.ts';
 import {
   canonicalPath,
   datasetOf,
+  isHeavy,
   readImport,
   readManifest,
   settledFields,
   targetOf,
   type RunInput,
 } from './run.ts';
-
-/** Over either of these an import takes its tenant's slot for heavy ones. */
-const HEAVY = { rows: 100_000, bytes: 50 * 1024 * 1024 };
 
 /** Two connections copy at once: the second one brings more than the second parser thread (docs, hot path). */
 const STAGING_LANES = 2;
@@ -73,7 +71,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
       const answer = (rows: number, rejected: number, bytes: number) => ({
         rows,
         rejected,
-        heavy: rows + rejected > HEAVY.rows || bytes > HEAVY.bytes,
+        heavy: isHeavy(rows + rejected, bytes),
         hostQueue: deps.hostQueue,
       });
       if (row.manifest_key !== null)

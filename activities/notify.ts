@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { Context } from '@temporalio/activity';
 import { finishImport, proveImport } from '../db/control.ts';
 import { recordIssues, reportRows } from '../db/issues-of-plan.ts';
-import { planTable } from '../db/plan.ts';
+import { indexLedger } from '../db/plan.ts';
 import { readRecord } from '../intake/record-values.ts';
 import type { Manifest } from '../intake/types.ts';
 import { csvLine } from '../intake/csv-line.ts';
@@ -47,8 +47,7 @@ export function createNotifyActivities(deps: ActivityDeps) {
       const manifest = await readManifest(deps, row);
 
       // The ledger's index: look-ups by record, and the proof that no record is in it twice.
-      const index = `plan_${row.lock_key}_record`;
-      await pool.query(`create unique index if not exists ${index} on ${planTable(row.lock_key)} (_record)`);
+      await indexLedger(pool, row.lock_key);
       const proof = await proveImport(pool, input.importId);
       const { accounting } = proof;
       const refused = accounting['blocked']! + accounting['stale']! + accounting['failed']!;

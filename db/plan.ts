@@ -67,6 +67,8 @@ export async function makePlan(pool: pg.Pool, request: PlanRequest, signal?: Abo
         [importId],
       )
     ).rows[0]!;
+    const made = await planOfEpoch(client, importId, epoch);
+    if (made) return made;
     if (state.receipts) throw new Error('a plan with receipts is decided anew by rebase, never made again');
     if (!(await stagingIsWhole(client, lockKey, request.incarnation, request.manifest)))
       throw new StagingLost();
@@ -84,6 +86,22 @@ export async function makePlan(pool: pg.Pool, request: PlanRequest, signal?: Abo
     await client.query(imagesStatement(request));
     return freeze(client, request, version, state.generation, request.policy === 'auto' ? 'auto' : null);
   });
+}
+
+/** The plan that an earlier attempt at the same planning has committed. */
+export async function planOfEpoch(
+  client: pg.PoolClient,
+  importId: string,
+  epoch: number,
+): Promise<Plan | null> {
+  const result = await client.query<Plan>(
+    `select p.version, p.digest, p.counts, (select count(*)::int from waybill.batches b where b.import_id = i.import_id
+       and b.superseded_at is null) as batches
+     from waybill.imports i join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
+     where i.import_id = $1 and p.epoch = $2`,
+    [importId, epoch],
+  );
+  return result.rows[0] ?? null;
 }
 
 function imagesStatement({ lockKey, fields }: PlanRequest): string {
@@ -258,8 +276,8 @@ async function freeze(
     )
   ).rows[0]!.digest;
   await client.query(
-    'insert into waybill.plans (import_id, version, digest, counts, program) values ($1, $2, $3, $4, $5)',
-    [importId, version, digest, JSON.stringify(counts), JSON.stringify(program)],
+    'insert into waybill.plans (import_id, version, epoch, digest, counts, program) values ($1, $2, $6, $3, $4, $5)',
+    [importId, version, digest, JSON.stringify(counts), JSON.stringify(program), request.epoch],
   );
   await client.query(
     'update waybill.imports set plan_version = $2, turn_generation = $3 where import_id = $1',
@@ -272,4 +290,18 @@ async function freeze(
     );
   }
   return { version, digest, counts, batches: batches.length };
+}
+
+/**
+ * The ledger's index, made once at the end: look-ups by record, and half the proof, for it is unique. Where it cannot
+ * be made because a record is there twice, it is left out and the proof says so.
+ */
+export async function indexLedger(pool: pg.Pool, lockKey: number): Promise<void> {
+  try {
+    await pool.query(
+      `create unique index if not exists plan_${lockKey}_record on ${planTable(lockKey)} (_record)`,
+    );
+  } catch (error) {
+    if ((error as { code?: string }).code !== '23505') throw error;
+  }
 }

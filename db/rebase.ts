@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { differs, rowHash } from './apply-program.ts';
 import { quoteName, withCancellableTransaction } from './connect.ts';
-import { planTable, type Plan, type PlanCounts, type PlanRequest } from './plan.ts';
+import { planOfEpoch, planTable, type Plan, type PlanCounts, type PlanRequest } from './plan.ts';
 import { keyJoin } from './target.ts';
 
 /**
@@ -15,6 +15,8 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
   return withCancellableTransaction(pool, signal, async (client) => {
     await client.query('select pg_advisory_xact_lock(7296, $1)', [lockKey % 2 ** 31]);
     await client.query('select waybill.hold($1, $2)', [importId, epoch]);
+    const made = await planOfEpoch(client, importId, epoch);
+    if (made) return made;
     await client.query('set local jit = off');
     const before = (
       await client.query<{
@@ -101,8 +103,8 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
       unchanged: now.unchanged,
     };
     await client.query(
-      'insert into waybill.plans (import_id, version, digest, counts, program) values ($1, $2, $3, $4, $5)',
-      [importId, version, now.digest, JSON.stringify(counts), JSON.stringify(before.program)],
+      'insert into waybill.plans (import_id, version, epoch, digest, counts, program) values ($1, $2, $6, $3, $4, $5)',
+      [importId, version, now.digest, JSON.stringify(counts), JSON.stringify(before.program), epoch],
     );
     await client.query(
       'insert into waybill.waves (import_id, wave, plan_version, approved_by) values ($1, $2, $3, $4)',

@@ -57,73 +57,69 @@ export async function importFile(input: ImportFileInput): Promise<ImportResult> 
 
 /** The phases in their order, from wherever the import stands. */
 async function run(state: RunState, claimed: Claimed): Promise<ImportResult> {
-  const at = () => ({ importId: state.importId, epoch: state.epoch });
-  let plan: Planned | null = null;
-  let wave = claimed.approvedWave;
-
-  if (claimed.planVersion === 0 || wave === null) {
-    await state.enter('download');
-    await state.throughOutage(() => load(claimed.fileName).download(at()));
-    await state.enter('inspect');
-    const inspected = await state.throughOutage(() => load(claimed.fileName).inspect(at()));
-    state.describe(
-      `${inspected.rows.toLocaleString()} rows, ${inspected.rejected.toLocaleString()} rejected by the reader`,
-    );
-
-    await state.enter('map');
-    for (;;) {
-      const mapped = await state.throughOutage(() => load(`columns to ${claimed.dataset}`).map(at()));
-      if (mapped.settled) break;
-      await state.waitForPerson({ what: 'mapping', questions: mapped.questions }, () => state.confirmed);
-      state.confirmed = false;
-    }
-
-    await state.enter('validate');
-    if (inspected.heavy) await takeTurn(state, 'slot');
-    if (claimed.policy === 'auto') {
-      await stageAll(state, inspected.hostQueue);
-      await takeTurn(state, 'turn');
-      plan = await planAll(state, inspected.hostQueue);
-    } else {
-      await stageAll(state, inspected.hostQueue);
-      plan = await planAll(state, inspected.hostQueue);
-      await state.enter('review');
-      const holds = claimed.policy === 'review' ? ['This import asks for approval.'] : plan.reasons;
-      if (holds.length > 0) {
-        state.plan = { version: plan.version, digest: plan.digest };
-        const { counts } = plan;
-        await state.waitForPerson(
-          { what: 'approval', reasons: holds, plan: state.plan, counts },
-          () => state.approved,
-        );
-      } else {
-        await state.throughOutage(() =>
-          control('by the guard').approve({
-            ...at(),
-            plan: { version: plan!.version, digest: plan!.digest },
-            actor: 'guard',
-          }),
-        );
-      }
+  if (claimed.approvedWave === null) {
+    const plan = claimed.plan ?? (await prepare(state, claimed));
+    if (claimed.policy !== 'auto') {
+      await review(state, claimed, plan);
       await takeTurn(state, 'turn');
     }
-    wave = 1;
   } else {
-    const turn = await takeTurn(state, 'turn');
-    if (turn.moved) await state.throughOutage(() => load('decide again what was not applied').rebase(at()));
+    if (claimed.heavy) await takeTurn(state, 'slot');
+    const { moved } = await takeTurn(state, 'turn');
+    if (moved) await state.throughOutage(() => load('decide again what was not applied').rebase(state.at()));
   }
-
   await state.enter('apply');
   await applyAll(state);
   await state.enter('notify');
-  const ended = await state.throughOutage(() => load('prove, report, end').notify(at()));
+  const ended = await state.throughOutage(() => load('prove, report, end').notify(state.at()));
   state.ended(ended.status, ended.accounting);
   return ended;
 }
 
+/** From bytes to a plan. Nothing has touched the target before the whole file was read, checked and decided. */
+async function prepare(state: RunState, claimed: Claimed): Promise<Planned> {
+  await state.enter('download');
+  await state.throughOutage(() => load(claimed.fileName).download(state.at()));
+  await state.enter('inspect');
+  const file = await state.throughOutage(() => load(claimed.fileName).inspect(state.at()));
+  state.describe(
+    `${file.rows.toLocaleString()} rows, ${file.rejected.toLocaleString()} rejected by the reader`,
+  );
+
+  await state.enter('map');
+  for (;;) {
+    const mapped = await state.throughOutage(() => load(`columns to ${claimed.dataset}`).map(state.at()));
+    if (mapped.settled) break;
+    await state.waitForPerson({ what: 'mapping', questions: mapped.questions }, () => state.confirmed);
+    state.confirmed = false;
+  }
+
+  await state.enter('validate');
+  if (file.heavy) await takeTurn(state, 'slot');
+  await stageAll(state, file.hostQueue);
+  // Nobody will look at the plan before it is applied: then it must be of the target as it is in our turn.
+  if (claimed.policy === 'auto') await takeTurn(state, 'turn');
+  return planAll(state, file.hostQueue);
+}
+
+/** Waits for a person, or lets the guard say that none is needed. */
+async function review(state: RunState, claimed: Claimed, plan: Planned): Promise<void> {
+  await state.enter('review');
+  const reasons = claimed.policy === 'review' ? ['This import asks for approval.'] : plan.reasons;
+  const { version, digest, counts } = plan;
+  state.plan = { version, digest };
+  if (reasons.length === 0) {
+    await state.throughOutage(() =>
+      control('by the guard').approve({ ...state.at(), plan: { version, digest }, actor: 'guard' }),
+    );
+  } else {
+    await state.waitForPerson({ what: 'approval', reasons, plan: state.plan, counts }, () => state.approved);
+  }
+}
+
 /** Staging goes to the host that has the file on its disk; if that host is gone, to any. */
 async function stageAll(state: RunState, hostQueue: string): Promise<void> {
-  const input = { importId: state.importId, epoch: state.epoch };
+  const input = state.at();
   await state.throughOutage(async () => {
     try {
       await activities.onHost(hostQueue, 'read, check and copy every segment').stage(input);
@@ -146,9 +142,7 @@ async function planAll(state: RunState, hostQueue: string): Promise<Planned> {
     } catch (error) {
       // The server crashed and emptied the unlogged tables: the file is staged again, into new ones.
       if (activities.failureType(error) !== 'StagingLost') throw error;
-      await state.throughOutage(() =>
-        load('the staged rows were lost').renewStaging({ importId: state.importId, epoch: state.epoch }),
-      );
+      await state.throughOutage(() => load('the staged rows were lost').renewStaging(state.at()));
       await stageAll(state, hostQueue);
     }
   }
@@ -165,6 +159,7 @@ async function takeTurn(state: RunState, kind: 'turn' | 'slot'): Promise<{ moved
     }
     state.waitFor(kind, `${answer.ahead} before this one`);
     state.turnFreed = false;
+    if (wf.workflowInfo().continueAsNewSuggested) throw new Interrupted();
     // The one before us signals when it ends; the timer is for when it cannot.
     await wf.condition(() => state.turnFreed, '15 seconds');
   }
@@ -172,9 +167,7 @@ async function takeTurn(state: RunState, kind: 'turn' | 'slot'): Promise<{ moved
 
 /** Applies what has no receipt yet, a few lanes at a time over ranges that do not meet. */
 async function applyAll(state: RunState): Promise<void> {
-  const pending = await state.throughOutage(() =>
-    control().pending({ importId: state.importId, epoch: state.epoch }),
-  );
+  const pending = await state.throughOutage(() => control().pending(state.at()));
   if (!pending) throw new Error('nobody approved this plan');
   const ranges = activities.laneRanges(pending.ranges, pending.lanes);
   let next = 0;
@@ -183,13 +176,7 @@ async function applyAll(state: RunState): Promise<void> {
       const { first, last } = range;
       const summary = `batches ${first} to ${last} of wave ${pending.wave}`;
       await state.throughOutage(() =>
-        load(summary).apply({
-          importId: state.importId,
-          epoch: state.epoch,
-          wave: pending.wave,
-          first,
-          last,
-        }),
+        load(summary).apply({ ...state.at(), wave: pending.wave, first, last }),
       );
     }
   };
@@ -204,18 +191,23 @@ async function settle(
   runId: string,
 ): Promise<{ status: string } | null> {
   const { importId } = state;
+  // Of the run itself: an activity may also end as cancelled because its worker shuts down.
+  const cancelledInTemporal = wf.CancellationScope.current().consideredCancelled;
   return wf.CancellationScope.nonCancellable(async () => {
-    if (wf.isCancellation(error) && !state.stopWanted) {
-      // Cancel pressed in Temporal.
+    if (cancelledInTemporal && !state.stopWanted) {
       state.stopWanted = { what: 'cancel', actor: 'temporal', reason: 'Cancelled in Temporal.' };
     }
     const stop = state.takeStop();
     if (stop) {
       await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
-    } else if (!(error instanceof Interrupted) && activities.failureType(error) !== 'Fenced') {
+    } else if (!(
+      error instanceof Interrupted ||
+      wf.isCancellation(error) ||
+      activities.failureType(error) === 'Fenced'
+    )) {
       const refusal: Refusal = activities.refusalOf(error);
       const status = await state
-        .throughOutage(() => control(refusal.code).fail({ importId, epoch: state.epoch, error: refusal }))
+        .throughOutage(() => control(refusal.code).fail({ ...state.at(), error: refusal }))
         .catch((later: unknown) => {
           if (activities.failureType(later) === 'Fenced') return null;
           throw later;
@@ -227,13 +219,17 @@ async function settle(
       }
     }
 
-    for (;;) {
+    for (let looks = 0; ; looks++) {
       const seen = await state.throughOutage(() => control().look({ importId, workflowId, runId }));
       if (!seen.current) return { status: 'taken over' };
       if (seen.status === 'paused') {
+        if (wf.workflowInfo().continueAsNewSuggested) return null;
         state.paused();
         // Signals end the wait; the timer is for a resume whose signal was lost.
-        await wf.condition(() => state.resumeWanted !== null || state.stopWanted !== null, '5 minutes');
+        await wf.condition(
+          () => state.resumeWanted !== null || state.stopWanted !== null,
+          Math.min(60, 5 * (looks + 1)) * 60_000,
+        );
         const stop = state.takeStop();
         const resume = state.takeResume();
         if (stop) await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));

@@ -21,6 +21,9 @@ export class Interrupted extends Error {}
 /** How long an outage is waited out before the run gives up and fails with a way back (`retry`). */
 const GIVE_UP_AFTER_MS = 24 * 60 * 60 * 1000;
 
+/** Four attempts each: a file that kills every worker that touches it ends its own run, not the others'. */
+const MOST_DEATHS = 10;
+
 const states = defineSearchAttributeKey('WaybillState', 'KEYWORD');
 const phases = defineSearchAttributeKey('WaybillPhase', 'KEYWORD');
 
@@ -53,6 +56,11 @@ export class RunState {
     this.approved = claimed.approvedWave !== null;
     this.headline = `**${claimed.fileName}** into **${claimed.dataset}** (tenant ${claimed.tenantId}, policy ${claimed.policy})`;
     this.show();
+  }
+
+  /** What every activity of the run is called with. */
+  at(): { importId: string; epoch: number } {
+    return { importId: this.importId, epoch: this.epoch };
   }
 
   progress(): Progress {
@@ -133,7 +141,7 @@ export class RunState {
       this.show();
       await wf.condition(answered);
     }
-    await this.throughOutage(() => control().goOn({ importId: this.importId, epoch: this.epoch }));
+    await this.throughOutage(() => control().goOn(this.at()));
     this.status = 'running';
     this.waitingFor = null;
     this.show();
@@ -152,7 +160,8 @@ export class RunState {
         return result;
       } catch (error) {
         const what = unavailableWhat(error);
-        if (what === null || Date.now() - started > GIVE_UP_AFTER_MS) throw error;
+        const poison = what === 'worker' && attempt >= MOST_DEATHS;
+        if (what === null || poison || Date.now() - started > GIVE_UP_AFTER_MS) throw error;
         const pause = Math.min(60_000, 1000 * 2 ** Math.min(attempt, 6));
         this.waitingFor = {
           what,

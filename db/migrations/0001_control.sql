@@ -213,6 +213,8 @@ create index tickets_in_order on waybill.tickets (turn, ticket);
 create table waybill.plans (
   import_id text not null references waybill.imports,
   version int not null,
+  -- Epoch in which it was made: asked again in the same epoch, planning returns what is there.
+  epoch int not null,
   digest text not null,
   counts jsonb not null,
   -- The statements that apply this plan, see db/apply-program.ts.

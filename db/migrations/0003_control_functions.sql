@@ -42,7 +42,8 @@ begin
   update waybill.imports set
     epoch = epoch + 1,
     workflow_run_id = p_run,
-    status = case when status = 'queued' then 'running' else status end,
+    status = case when status in ('queued', 'waiting') then 'running' else status end,
+    waiting_for = case when status in ('queued', 'waiting') then null else waiting_for end,
     started_at = coalesce(started_at, clock_timestamp())
   where import_id = p_import
   returning * into i;
