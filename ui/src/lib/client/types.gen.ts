@@ -128,6 +128,13 @@ export type ImportStatus =
 export type ImportPage = {
   items: Array<ImportSummary>;
   nextCursor: string | null;
+  /**
+   * By status, whatever `status` was asked for.
+   */
+  counts: Array<{
+    status: ImportStatus;
+    count: number;
+  }>;
 };
 
 export type ImportSummary = {
@@ -559,6 +566,97 @@ export type NewWebhook = {
   secret: string;
 };
 
+export type WebhookTest = {
+  ok: boolean;
+  status: number | null;
+  durationMs: number;
+  error: string | null;
+  responseExcerpt: string | null;
+};
+
+export type DeliveryPage = {
+  items: Array<Delivery>;
+  nextCursor: string | null;
+};
+
+export type Delivery = {
+  /**
+   * The `webhook-id` of every attempt is `evt_` and this number.
+   */
+  eventId: number;
+  endpointId: string;
+  type: string;
+  url: string;
+  state: 'pending' | 'delivered' | 'given_up';
+  createdAt: string;
+  finishedAt: string | null;
+  nextAttemptAt: string | null;
+  attempts: Array<{
+    attempt: number;
+    at: string;
+    durationMs: number;
+    /**
+     * Null where there was no answer.
+     */
+    status: number | null;
+    error: string | null;
+    responseExcerpt: string | null;
+  }>;
+};
+
+export type SyncList = {
+  items: Array<Sync>;
+};
+
+export type Sync = {
+  id: string;
+  name: string;
+  /**
+   * http or https, without a user name. Where it leads is checked whenever it is fetched.
+   */
+  url: string;
+  dataset: string;
+  profile: string | null;
+  policy: 'auto' | 'review' | 'guard';
+  mode: 'upsert' | 'insert' | 'update' | 'add';
+  /**
+   * As crontab has it, e.g. `0 3 * * *`.
+   */
+  cron: string;
+  /**
+   * An IANA name, e.g. `Asia/Tokyo`.
+   */
+  timeZone: string;
+  paused: boolean;
+  /**
+   * Why it is paused.
+   */
+  note: string | null;
+  lastRun: SyncRun | null;
+  /**
+   * The next five; none while it is paused.
+   */
+  nextRuns: Array<string>;
+  createdBy: string;
+  createdAt: string;
+};
+
+export type SyncRun = {
+  id: string;
+  /**
+   * Null while it runs.
+   */
+  outcome: 'unchanged' | 'imported' | 'waiting' | 'failed' | 'skipped' | null;
+  message: string | null;
+  importId: string | null;
+  startedAt: string;
+  finishedAt: string | null;
+};
+
+export type SyncRunList = {
+  items: Array<SyncRun>;
+};
+
 export type Limits = {
   maxFileBytes: number;
   partBytes: number;
@@ -595,6 +693,9 @@ export type InitiateImportData = {
      * Shown to people, never used as a path; the extension is checked.
      */
     file_name: string;
+    /**
+     * As the browser says it; may be empty.
+     */
     content_type?: string;
     /**
      * The dataset.
@@ -2258,6 +2359,526 @@ export type ChangeWebhookResponses = {
 };
 
 export type ChangeWebhookResponse = ChangeWebhookResponses[keyof ChangeWebhookResponses];
+
+export type TestWebhookData = {
+  body: {
+    [key: string]: never;
+  };
+  path: {
+    id: string;
+  };
+  query?: never;
+  url: '/api/webhooks/{id}/test';
+};
+
+export type TestWebhookErrors = {
+  /**
+   * The request cannot be read as it is.
+   */
+  400: Problem;
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+  /**
+   * Unknown here.
+   */
+  404: Problem;
+  /**
+   * Larger than allowed.
+   */
+  413: Problem;
+  /**
+   * Not a kind of content that is taken.
+   */
+  415: Problem;
+  /**
+   * Something that this needs does not answer.
+   */
+  503: Problem;
+};
+
+export type TestWebhookError = TestWebhookErrors[keyof TestWebhookErrors];
+
+export type TestWebhookResponses = {
+  /**
+   * What the endpoint answered.
+   */
+  200: WebhookTest;
+};
+
+export type TestWebhookResponse = TestWebhookResponses[keyof TestWebhookResponses];
+
+export type ListWebhookDeliveriesData = {
+  body?: never;
+  path: {
+    id: string;
+  };
+  query?: {
+    /**
+     * `nextCursor` of the page before.
+     */
+    cursor?: string;
+    limit?: number;
+  };
+  url: '/api/webhooks/{id}/deliveries';
+};
+
+export type ListWebhookDeliveriesErrors = {
+  /**
+   * The request cannot be read as it is.
+   */
+  400: Problem;
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+  /**
+   * Unknown here.
+   */
+  404: Problem;
+};
+
+export type ListWebhookDeliveriesError = ListWebhookDeliveriesErrors[keyof ListWebhookDeliveriesErrors];
+
+export type ListWebhookDeliveriesResponses = {
+  /**
+   * The newest first, each with its attempts.
+   */
+  200: DeliveryPage;
+};
+
+export type ListWebhookDeliveriesResponse =
+  ListWebhookDeliveriesResponses[keyof ListWebhookDeliveriesResponses];
+
+export type ListImportDeliveriesData = {
+  body?: never;
+  path: {
+    /**
+     * Id of the import; the same as its upload, its job and its workflow.
+     */
+    id: string;
+  };
+  query?: {
+    /**
+     * `nextCursor` of the page before.
+     */
+    cursor?: string;
+    limit?: number;
+  };
+  url: '/api/imports/{id}/deliveries';
+};
+
+export type ListImportDeliveriesErrors = {
+  /**
+   * The request cannot be read as it is.
+   */
+  400: Problem;
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+  /**
+   * Unknown here.
+   */
+  404: Problem;
+};
+
+export type ListImportDeliveriesError = ListImportDeliveriesErrors[keyof ListImportDeliveriesErrors];
+
+export type ListImportDeliveriesResponses = {
+  /**
+   * The newest first, each with its attempts.
+   */
+  200: DeliveryPage;
+};
+
+export type ListImportDeliveriesResponse = ListImportDeliveriesResponses[keyof ListImportDeliveriesResponses];
+
+export type ListSyncsData = {
+  body?: never;
+  path?: never;
+  query?: never;
+  url: '/api/syncs';
+};
+
+export type ListSyncsErrors = {
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+};
+
+export type ListSyncsError = ListSyncsErrors[keyof ListSyncsErrors];
+
+export type ListSyncsResponses = {
+  /**
+   * All of them.
+   */
+  200: SyncList;
+};
+
+export type ListSyncsResponse = ListSyncsResponses[keyof ListSyncsResponses];
+
+export type CreateSyncData = {
+  body: {
+    name: string;
+    /**
+     * http or https, without a user name. Where it leads is checked whenever it is fetched.
+     */
+    url: string;
+    dataset: string;
+    profile?: string | null;
+    policy?: 'auto' | 'review' | 'guard';
+    mode?: 'upsert' | 'insert' | 'update' | 'add';
+    /**
+     * As crontab has it, e.g. `0 3 * * *`.
+     */
+    cron: string;
+    /**
+     * An IANA name, e.g. `Asia/Tokyo`.
+     */
+    timeZone?: string;
+  };
+  headers?: {
+    'idempotency-key'?: string;
+  };
+  path?: never;
+  query?: never;
+  url: '/api/syncs';
+};
+
+export type CreateSyncErrors = {
+  /**
+   * The request cannot be read as it is.
+   */
+  400: Problem;
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+  /**
+   * Not possible as things stand.
+   */
+  409: Problem;
+  /**
+   * Larger than allowed.
+   */
+  413: Problem;
+  /**
+   * Not a kind of content that is taken.
+   */
+  415: Problem;
+  /**
+   * Understood, and wrong.
+   */
+  422: Problem;
+  /**
+   * Something that this needs does not answer.
+   */
+  503: Problem;
+};
+
+export type CreateSyncError = CreateSyncErrors[keyof CreateSyncErrors];
+
+export type CreateSyncResponses = {
+  /**
+   * The sync.
+   */
+  201: Sync;
+};
+
+export type CreateSyncResponse = CreateSyncResponses[keyof CreateSyncResponses];
+
+export type DeleteSyncData = {
+  body?: never;
+  path: {
+    id: string;
+  };
+  query?: never;
+  url: '/api/syncs/{id}';
+};
+
+export type DeleteSyncErrors = {
+  /**
+   * The request cannot be read as it is.
+   */
+  400: Problem;
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+  /**
+   * Unknown here.
+   */
+  404: Problem;
+};
+
+export type DeleteSyncError = DeleteSyncErrors[keyof DeleteSyncErrors];
+
+export type DeleteSyncResponses = {
+  /**
+   * Removed.
+   */
+  204: void;
+};
+
+export type DeleteSyncResponse = DeleteSyncResponses[keyof DeleteSyncResponses];
+
+export type ShowSyncData = {
+  body?: never;
+  path: {
+    id: string;
+  };
+  query?: never;
+  url: '/api/syncs/{id}';
+};
+
+export type ShowSyncErrors = {
+  /**
+   * The request cannot be read as it is.
+   */
+  400: Problem;
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+  /**
+   * Unknown here.
+   */
+  404: Problem;
+};
+
+export type ShowSyncError = ShowSyncErrors[keyof ShowSyncErrors];
+
+export type ShowSyncResponses = {
+  /**
+   * The sync.
+   */
+  200: Sync;
+};
+
+export type ShowSyncResponse = ShowSyncResponses[keyof ShowSyncResponses];
+
+export type RunSyncData = {
+  body: {
+    [key: string]: never;
+  };
+  path: {
+    id: string;
+  };
+  query?: never;
+  url: '/api/syncs/{id}/run';
+};
+
+export type RunSyncErrors = {
+  /**
+   * The request cannot be read as it is.
+   */
+  400: Problem;
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+  /**
+   * Unknown here.
+   */
+  404: Problem;
+  /**
+   * Larger than allowed.
+   */
+  413: Problem;
+  /**
+   * Not a kind of content that is taken.
+   */
+  415: Problem;
+  /**
+   * Something that this needs does not answer.
+   */
+  503: Problem;
+};
+
+export type RunSyncError = RunSyncErrors[keyof RunSyncErrors];
+
+export type RunSyncResponses = {
+  /**
+   * The sync.
+   */
+  200: Sync;
+};
+
+export type RunSyncResponse = RunSyncResponses[keyof RunSyncResponses];
+
+export type PauseSyncData = {
+  body: {
+    note?: string;
+  };
+  path: {
+    id: string;
+  };
+  query?: never;
+  url: '/api/syncs/{id}/pause';
+};
+
+export type PauseSyncErrors = {
+  /**
+   * The request cannot be read as it is.
+   */
+  400: Problem;
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+  /**
+   * Unknown here.
+   */
+  404: Problem;
+  /**
+   * Larger than allowed.
+   */
+  413: Problem;
+  /**
+   * Not a kind of content that is taken.
+   */
+  415: Problem;
+};
+
+export type PauseSyncError = PauseSyncErrors[keyof PauseSyncErrors];
+
+export type PauseSyncResponses = {
+  /**
+   * The sync.
+   */
+  200: Sync;
+};
+
+export type PauseSyncResponse = PauseSyncResponses[keyof PauseSyncResponses];
+
+export type ResumeSyncData = {
+  body: {
+    [key: string]: never;
+  };
+  path: {
+    id: string;
+  };
+  query?: never;
+  url: '/api/syncs/{id}/resume';
+};
+
+export type ResumeSyncErrors = {
+  /**
+   * The request cannot be read as it is.
+   */
+  400: Problem;
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+  /**
+   * Unknown here.
+   */
+  404: Problem;
+  /**
+   * Larger than allowed.
+   */
+  413: Problem;
+  /**
+   * Not a kind of content that is taken.
+   */
+  415: Problem;
+};
+
+export type ResumeSyncError = ResumeSyncErrors[keyof ResumeSyncErrors];
+
+export type ResumeSyncResponses = {
+  /**
+   * The sync.
+   */
+  200: Sync;
+};
+
+export type ResumeSyncResponse = ResumeSyncResponses[keyof ResumeSyncResponses];
+
+export type ListSyncRunsData = {
+  body?: never;
+  path: {
+    id: string;
+  };
+  query?: {
+    limit?: number;
+  };
+  url: '/api/syncs/{id}/runs';
+};
+
+export type ListSyncRunsErrors = {
+  /**
+   * The request cannot be read as it is.
+   */
+  400: Problem;
+  /**
+   * No credential, or one that is not valid (any more).
+   */
+  401: Problem;
+  /**
+   * The credential is valid and its role is not enough.
+   */
+  403: Problem;
+  /**
+   * Unknown here.
+   */
+  404: Problem;
+};
+
+export type ListSyncRunsError = ListSyncRunsErrors[keyof ListSyncRunsErrors];
+
+export type ListSyncRunsResponses = {
+  /**
+   * Up to 200 runs.
+   */
+  200: SyncRunList;
+};
+
+export type ListSyncRunsResponse = ListSyncRunsResponses[keyof ListSyncRunsResponses];
 
 export type ShowLimitsData = {
   body?: never;

@@ -178,11 +178,7 @@ export const en = {
       'Nothing has been written, and nothing will be. The file stays with the run, so that it can be tried again.',
     discardYes: 'Discard the plan',
     decision: {
-      title: 'Look at what would change, then decide',
-      body: (parts: string) =>
-        parts
-          ? `This run would leave ${parts}. Nothing has been written yet.`
-          : 'Nothing has been written yet.',
+      nothingYet: 'Nothing has been written yet.',
       because: (reason: string) => `It stopped because: ${reason}`,
       notYours: 'Somebody with the role of approver decides.',
     },
@@ -312,12 +308,24 @@ export const en = {
     emptyCell: 'empty',
     suggestion: (s: string) => `Did you mean ${s}?`,
     filter: 'Issues by code',
+    /** Shown instead of the server's English sentence, which stays on hover. */
+    sentences: {} as Record<string, string>,
     firstThousand: 'The first 1,000 can be paged through here; the download holds all of them.',
   },
   activity: {
     empty: 'Nothing yet',
     by: (actor: string) => `by ${actor}`,
-    actions: {} as Record<string, string>,
+    actions: {
+      upload: 'File uploaded',
+      pause: 'Paused',
+      resume: 'Resumed',
+      cancel: 'Cancelled',
+      retry: 'Tried again',
+      restart: 'Started again by itself',
+      approve: 'Plan approved',
+      discard: 'Plan discarded',
+      confirm_mapping: 'Mapping confirmed',
+    } as Record<string, string>,
   },
   proof: {
     intro: 'What the run claims, and what it was checked against. The proof file holds the same as JSON.',
@@ -327,11 +335,13 @@ export const en = {
     version: (n: number) => `version ${n}`,
     digest: 'Digest',
     sum: 'Accounting',
+    /** Names of checks as the proof file has them; English is what they are written in. */
+    checks: {} as Record<string, string>,
   },
   imports: {
     title: 'Imports',
     new: 'New import',
-    search: 'File name, id or SHA-256',
+    search: 'File name or id',
     columns: {
       file: 'File',
       dataset: 'Dataset',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { mergeLive, queryOf, readFilter, writeFilter } from './filter.ts';
+import { chipCounts, mergeLive, queryOf, readFilter, writeFilter } from './filter.ts';
 
 describe('the filter in the address', () => {
   it('is written and read back, and a changed filter begins at the first page', () => {
@@ -32,5 +32,17 @@ describe('mergeLive', () => {
       { id: 'a', n: 1 },
     ]);
     expect(merged.newer.map(({ id }) => id)).toEqual(['c']);
+  });
+});
+
+describe('chipCounts', () => {
+  it('adds up the statuses behind each chip', () => {
+    const counts = chipCounts([
+      { status: 'running', count: 2 },
+      { status: 'paused', count: 1 },
+      { status: 'completed', count: 40 },
+      { status: 'unproven', count: 1 },
+    ]);
+    expect(counts).toMatchObject({ all: 44, active: 3, completed: 40, issues: 1, waiting: 0, failed: 0 });
   });
 });

@@ -54,6 +54,17 @@ export function queryOf(filter: Filter) {
   };
 }
 
+/** How many imports each chip stands for. */
+export function chipCounts(counts: { status: ImportStatus; count: number }[]): Record<StateFilter, number> {
+  const of = (statuses: readonly ImportStatus[]) =>
+    counts
+      .filter(({ status }) => statuses.length === 0 || statuses.includes(status))
+      .reduce((sum, { count }) => sum + count, 0);
+  return Object.fromEntries(
+    Object.entries(STATES).map(([state, statuses]) => [state, of(statuses)]),
+  ) as Record<StateFilter, number>;
+}
+
 /**
  * The list after a look at the server: known rows show their news in place, new ones wait behind a button so that
  * nothing jumps under the pointer.

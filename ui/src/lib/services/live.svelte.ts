@@ -20,7 +20,7 @@ export class LiveImport {
   constructor(run: Import) {
     this.run = run;
     this.#attempt = run.startedAt ?? '';
-    if (!OPEN.has(run.status)) this.bar = this.#barOfEnded(run);
+    if (run.status !== 'uploading') this.bar = this.#barOf(run);
     this.#watch();
   }
 
@@ -84,7 +84,7 @@ export class LiveImport {
       this.run = run;
       this.turn += 1;
       if (!OPEN.has(run.status)) {
-        this.bar = this.#barOfEnded(run);
+        this.bar = this.#barOf(run);
         this.#watching?.close();
         this.#watching = undefined;
       }
@@ -94,14 +94,15 @@ export class LiveImport {
     }
   }
 
-  #barOfEnded(run: Import): BarState {
+  #barOf(run: Import): BarState {
     return runBar({
       status: run.status,
-      step: null,
+      step: run.phase,
       rows_total: run.accounting?.input ?? null,
-      rows_parsed: run.accounting?.input ?? 0,
+      // How far the present step is, the first event tells.
+      rows_parsed: 0,
       bytes_total: run.bytes,
-      bytes_read: run.bytes ?? 0,
+      bytes_read: 0,
       accounting: run.accounting,
     });
   }
