@@ -155,6 +155,18 @@ describe('proposals', () => {
     );
   });
 
+  it('prefer the certain column to the likely one, wherever they stand', () => {
+    for (const headers of [
+      ['sku', 'Prise', 'price'],
+      ['sku', 'price', 'Prise'],
+    ]) {
+      expect(pairs(proposeMapping(manifestOf(headers), fieldsOf('products')), headers)).toEqual({
+        sku: 'sku',
+        price: 'price',
+      });
+    }
+  });
+
   it('ask about a required field that is missing or in doubt', () => {
     expect(proposeMapping(manifestOf(['price', 'colour']), fieldsOf('products')).questions).toMatchObject([
       { field: 'sku', code: 'unmapped' },

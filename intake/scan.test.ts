@@ -134,6 +134,16 @@ describe('records', () => {
       ],
     ],
     [
+      'a stray quote before a line break in quotes',
+      'a,"b "x\nc",d,e\nf,g\n',
+      2,
+      [
+        [1, 'unclosed_quote', []],
+        [2, 'too_many_columns', ['c"', 'd']],
+        [3, '', ['f', 'g']],
+      ],
+    ],
+    [
       'NUL',
       'a,b\nc,\0\ne,"\0"\ng,h',
       2,
