@@ -119,7 +119,7 @@ describe('an import', () => {
       issues: { errors: 5, warnings: 7 },
       accounting: { input: 100, created: 0, duplicates: 5, blocked: 5, notProcessed: 90 },
       actions: ['approve', 'discard', 'cancel'],
-      workflowUrl: `http://temporal.test/namespaces/default/workflows/${id}`,
+      workflowUrl: `http://temporal.test/namespaces/${app.namespace}/workflows/${id}`,
       error: null,
     });
     const { body: status } = await get(`/api/imports/${id}/status`);

@@ -10,6 +10,7 @@ import { connectPool, connectSql } from '../db/connect.ts';
 import { createObjectStore } from '../storage/objects.ts';
 import { createImportRuns } from '../temporal/imports.ts';
 import { createTestDatabase } from './database.ts';
+import { createTestNamespace } from './namespace.ts';
 import { createApp } from '../api/app.ts';
 import type { ApiConfig, ApiDeps } from '../api/deps.ts';
 import { createLiveImports } from '../api/live.ts';
@@ -32,11 +33,10 @@ export async function startTestApp(config: Partial<ApiConfig> = {}) {
   const pool = connectPool(database.apiUrl);
   const locks = connectPool(database.apiUrl);
   const store = createObjectStore(services.s3);
+  const own = config.temporalNamespace ? null : await createTestNamespace();
+  const namespace = config.temporalNamespace ?? own!.namespace;
   const connection = await Connection.connect({ address: services.temporalAddress });
-  const client = new Client({
-    connection,
-    namespace: config.temporalNamespace ?? services.temporalNamespace,
-  });
+  const client = new Client({ connection, namespace });
   const log = pino({ level: process.env['WAYBILL_LOG'] ?? 'silent' });
   const live = createLiveImports(sql, log);
   const deps: ApiDeps = {
@@ -45,7 +45,7 @@ export async function startTestApp(config: Partial<ApiConfig> = {}) {
       partBytes: 8 * 1024 * 1024,
       uploadSeconds: 900,
       temporalUi: 'http://temporal.test',
-      temporalNamespace: services.temporalNamespace,
+      temporalNamespace: namespace,
       consoleDir: null,
       ...config,
     },
@@ -104,6 +104,8 @@ export async function startTestApp(config: Partial<ApiConfig> = {}) {
     /** As the database's owner: to make a state that takes a run to come to. */
     owner,
     ownerUrl: database.ownerUrl,
+    workerUrl: database.workerUrl,
+    namespace,
     client,
     tokens,
     foreign,
@@ -139,7 +141,15 @@ export async function startTestApp(config: Partial<ApiConfig> = {}) {
           .catch(() => {});
         for (const { key } of await store.list(`default/${id}/`)) await store.remove(key);
       }
-      await Promise.all([sql.end(), owner.end(), pool.end(), locks.end(), connection.close(), store.close()]);
+      await Promise.all([
+        sql.end(),
+        owner.end(),
+        pool.end(),
+        locks.end(),
+        connection.close(),
+        store.close(),
+        own?.close(),
+      ]);
       await database.drop();
     },
   };
