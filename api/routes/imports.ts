@@ -19,6 +19,7 @@ import type { ApiDeps } from '../deps.ts';
 import { streamEvents } from '../events.ts';
 import { importJson, phaseJson, summaryOf } from '../import-json.ts';
 import { ApiError, notFound } from '../problem.ts';
+import type { Status } from '../schemas/common.ts';
 import * as routes from '../schemas/imports.ts';
 import { answered, serve } from '../serve.ts';
 
@@ -70,7 +71,10 @@ export function registerImports(router: Router, deps: ApiDeps): void {
     return {
       items: items.map(summaryOf),
       nextCursor: last && writeCursor(list, last.place),
-      counts: [...counts],
+      counts: counts.map(({ status, count }) => ({
+        status: status as z.input<typeof Status>,
+        count,
+      })),
     };
   });
 
