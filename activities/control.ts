@@ -15,7 +15,7 @@ import {
 } from '../db/control.ts';
 import { pinProfile, headerDigest } from '../db/profiles.ts';
 import { dropStaging } from '../db/staging.ts';
-import { checkMapping } from '../intake/mapping.ts';
+import { checkMapping, withHeaders } from '../intake/mapping.ts';
 import type { Mapping } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -147,7 +147,10 @@ export function createControlActivities(deps: ActivityDeps) {
         dataset: row.dataset,
         name: (row.options['profile'] as string | undefined) ?? `header-${digest.slice(0, 12)}`,
         digest,
-        mapping: { fields, unmappedColumns: input.mapping.unmappedColumns ?? [], questions: [] },
+        mapping: withHeaders(
+          { fields, unmappedColumns: input.mapping.unmappedColumns ?? [], questions: [] },
+          manifest.columns,
+        ),
         madeBy: input.actor,
         byPerson: true,
       });

@@ -7,7 +7,7 @@ import { confirmedMapping, findDuplicate, findProfile, headerDigest, pinProfile 
 import { createStaging, stagedSegments, stageSegment } from '../db/staging.ts';
 import { turnOf } from '../db/target.ts';
 import { inspectFile } from '../intake/inspect.ts';
-import { proposeMapping } from '../intake/mapping.ts';
+import { proposeMapping, withHeaders } from '../intake/mapping.ts';
 import type { FileOptions } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -158,7 +158,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
           dataset: row.dataset,
           name: named ?? `header-${digest.slice(0, 12)}`,
           digest,
-          mapping: proposal,
+          mapping: withHeaders(proposal, manifest.columns),
           madeBy: 'waybill',
           byPerson: false,
         });
@@ -211,7 +211,14 @@ export function createIntakeActivities(deps: ActivityDeps) {
       const lane = async () => {
         for (let segment = waiting[next++]; segment !== undefined; segment = waiting[next++]) {
           stop.throwIfAborted();
-          const job = { path, segment, dialect: manifest.canonicalDialect, columns: manifest.columns, rules };
+          const job = {
+            path,
+            segment,
+            dialect: manifest.canonicalDialect,
+            columns: manifest.columns,
+            rules,
+            maxRecordBytes: manifest.maxRecordBytes,
+          };
           await stageSegment(
             pool,
             input.importId,

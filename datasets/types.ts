@@ -1,4 +1,4 @@
-import type { FieldSpec, Mapping } from '../intake/types.ts';
+import type { FieldSpec } from '../intake/types.ts';
 
 export interface DatasetField extends FieldSpec {
   /** Column of the target table. */
@@ -21,11 +21,3 @@ export interface Dataset {
 
 export type ImportPolicy = 'auto' | 'review' | 'guard';
 export type ImportMode = 'upsert' | 'insert' | 'update' | 'add';
-
-/** How one source looks; versioned. A confirmed mapping is remembered as one. */
-export interface Profile {
-  name: string;
-  version: number;
-  dataset: string;
-  mapping: Mapping;
-}
