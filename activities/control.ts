@@ -178,7 +178,7 @@ export function createControlActivities(deps: ActivityDeps) {
     },
 
     /** However the run ended: nothing of it stays behind but its plan, its ledger and its files. */
-    async cleanUp(input: { importId: string }): Promise<void> {
+    async cleanUp(input: { importId: string }): Promise<{ status: string }> {
       const row = await readImport(deps, input.importId);
       await wakeNext();
       await dropStaging(pool, row.lock_key);
@@ -191,6 +191,7 @@ export function createControlActivities(deps: ActivityDeps) {
       );
       if (upload.rows[0])
         await deps.store.abortUpload(objectKeys(row.tenant_id, row.import_id).source, upload.rows[0].id);
+      return { status: (await readImport(deps, input.importId)).status };
     },
   };
 }

@@ -198,7 +198,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
         );
         row = await readImport(deps, input.importId);
       }
-      await createStaging(pool, row.lock_key, row.incarnation, fields);
+      await createStaging(pool, row.lock_key, row.incarnation, fields, input);
       const done = await stagedSegments(pool, row.lock_key, row.incarnation);
       const waiting = manifest.segments.filter((segment) => !done.has(segment.index));
       if (waiting.length === 0) return { segments: 0 };
