@@ -30,6 +30,8 @@ export async function startTestWorker(settings: {
       S3_REGION: s3.region,
       WAYBILL_DATA: data,
       ...settings.env,
+      // Its line says when it polls.
+      WAYBILL_LOG: 'info',
     },
   });
   const exited = once(child, 'exit');
