@@ -68,7 +68,11 @@ beforeAll(async () => {
   owner = connectSql(database.ownerUrl, { max: 2 });
   token = await mintToken(database.ownerUrl, { tenantId: 'default', role: 'admin', name: 'test' });
   [worker] = await Promise.all([
-    startTestWorker({ databaseUrl: database.workerUrl, namespace: temporal.namespace }),
+    startTestWorker({
+      databaseUrl: database.workerUrl,
+      namespace: temporal.namespace,
+      env: { WAYBILL_ALLOW_NETWORKS: '127.0.0.1' },
+    }),
     startApi(),
   ]);
 });
@@ -290,4 +294,45 @@ test('webhooks and syncs by the command line', async () => {
   expect((await waybill('syncs', 'history', sync.id)).stdout).toBe('No runs yet.\n');
   expect((await waybill('syncs', 'remove', sync.id)).code).toBe(0);
   expect((await waybill('syncs', 'list')).stdout).toBe('No syncs.\n');
+});
+
+test('a webhook is tried by the button and told of an import; the attempts are listed on its run', async () => {
+  const types: string[] = [];
+  const receiver = createServer(async (request, response) => {
+    types.push((JSON.parse(await text(request)) as { type: string }).type);
+    response.end('thanks');
+  }).listen(0, '127.0.0.1');
+  await once(receiver, 'listening');
+  const url = (host: string) => `http://${host}:${(receiver.address() as AddressInfo).port}/`;
+  const add = async (host: string) =>
+    JSON.parse((await waybill('webhooks', 'add', url(host), '--event', 'import.completed', '--json')).stdout)
+      .id as string;
+  try {
+    const refused = await add('127.0.0.2');
+    const no = await waybill('webhooks', 'test', refused);
+    expect(no.code).toBe(1);
+    expect(no.stdout).toContain('WAYBILL_ALLOW_NETWORKS');
+    await waybill('webhooks', 'remove', refused);
+
+    const id = await add('127.0.0.1');
+    const yes = await waybill('webhooks', 'test', id, '--json');
+    expect(yes.code).toBe(0);
+    expect(JSON.parse(yes.stdout)).toMatchObject({ ok: true, status: 200, responseExcerpt: 'thanks' });
+    expect(types).toEqual(['webhook.test']);
+
+    const doc = JSON.parse(
+      (await waybill('import', fileOf(lines('H', 5)), '-d', 'products', '--json')).stdout,
+    );
+    await vi.waitFor(() => expect(types).toEqual(['webhook.test', 'import.completed']), { timeout: 20_000 });
+    const deliveries = await fetch(`http://127.0.0.1:${port}/api/imports/${doc.id}/deliveries`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(await deliveries.json()).toMatchObject({
+      items: [{ endpointId: id, type: 'import.completed', attempts: [{ attempt: 1, status: 200 }] }],
+      nextCursor: null,
+    });
+  } finally {
+    receiver.closeAllConnections();
+    receiver.close();
+  }
 });

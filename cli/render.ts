@@ -115,11 +115,16 @@ export function summary(doc: ImportDocument): string {
   return `${lines.join('\n')}\n`;
 }
 
-function waitingLines(doc: ImportDocument): string[] {
-  const message = doc.waitingFor?.['message'];
-  const what =
-    typeof message === 'string' ? message : `It waits for a person (${doc.waitingFor?.what ?? 'review'}).`;
-  const lines = [`  ${plain(what)}`];
-  if (doc.plan) lines.push(`  waybill apply ${doc.id}   or   waybill discard ${doc.id}`);
+/** Why a run waits, as the workflow has put it: a sentence, the guard's reasons, or questions about the mapping. */
+function waitingLines({ id, waitingFor, plan }: ImportDocument): string[] {
+  const said = (name: string) => (Array.isArray(waitingFor?.[name]) ? (waitingFor[name] as unknown[]) : []);
+  const reasons = [
+    ...(typeof waitingFor?.['message'] === 'string' ? [waitingFor['message']] : []),
+    ...said('reasons').filter((reason) => typeof reason === 'string'),
+    ...said('questions').map((question) => String((question as { message?: unknown }).message ?? '')),
+  ].filter((reason) => reason !== '');
+  if (reasons.length === 0) reasons.push(`It waits for a person (${waitingFor?.what ?? 'review'}).`);
+  const lines = reasons.map((reason) => `  ${plain(reason)}`);
+  if (plan) lines.push(`  waybill apply ${id}   or   waybill discard ${id}`);
   return lines;
 }
