@@ -15,7 +15,7 @@ interface Plan {
 const million: Plan = {
   rows: 1_000_000,
   bytes: 95e6,
-  seconds: { inspect: 1, stage: 3, plan: 3, apply: 5, notify: 1.5 },
+  seconds: { inspect: 1, stage: 2.5, plan: 3.5, apply: 5, notify: 1.5 },
   segments: 12,
   batches: 50,
 };
@@ -191,7 +191,7 @@ describe('learnCosts', () => {
       unchanged: 0,
       phases: [{ name: 'apply', seconds }],
     });
-    const costs = learnCosts([run(100), run(1.2), run(2.2)])!;
+    const costs = learnCosts([run(100), run(1.1), run(2.1)])!;
     expect(costs.apply * 1e5).toBeCloseTo(2);
   });
 

@@ -17,11 +17,11 @@ export interface Costs {
 type Measured = keyof Costs;
 
 /** What remains where nothing was learned: measured for five narrow columns on two cores. */
-const PRIOR: Costs = { inspect: 10e-9, validate: 6e-6, apply: 5e-6, notify: 1.2e-6 };
+const PRIOR: Costs = { inspect: 10e-9, validate: 6e-6, apply: 5e-6, notify: 1.5e-6 };
 /** Seconds that a phase takes however small the file. */
-const FIXED = { download: 0.2, inspect: 0.2, map: 0.2, validate: 0.3, review: 0, apply: 0.2, notify: 0.3 };
+const FIXED = { download: 0.1, inspect: 0.1, map: 0.1, validate: 0.2, review: 0, apply: 0.1, notify: 0.15 };
 /** Of validation, until the run has shown its own. */
-const STAGING_SHARE = 0.5;
+const STAGING_SHARE = 0.4;
 /** No phase is called done before it is. */
 const LEAST_SHARE = 0.05;
 
@@ -35,7 +35,7 @@ export interface Work {
 }
 
 /** Rows by what they cost to apply: one that is left alone is only counted. */
-export const workUnits = (work: Work): number => work.created + 1.2 * work.updated + 0.1 * work.unchanged;
+export const workUnits = (work: Work): number => work.created + 2.5 * work.updated + 0.1 * work.unchanged;
 
 export interface FinishedRun extends Work {
   bytes: number;
@@ -108,12 +108,12 @@ function expectation(state: RunState): (phase: PhaseOfRun) => number {
   // How much slower or faster than expected this run has been: the last phase that was long enough to tell.
   let factor = 1;
   for (const { name, seconds } of state.finished) {
-    if (name !== 'inspect' && name !== 'validate') continue;
+    if (name !== 'inspect' && name !== 'validate' && name !== 'apply') continue;
     const expected = costs[name] * amountOf(name, sizes);
     if (expected < 0.3 && seconds < 0.3) continue;
     const ratio = Math.max(seconds - FIXED[name], 0.05) / Math.max(expected, 0.05);
     // Learned figures are of this machine: what differs now is partly chance.
-    factor = Math.min(8, Math.max(0.2, ratio)) ** (state.learned ? 0.5 : 1);
+    factor = Math.min(8, Math.max(0.2, ratio)) ** (state.learned ? 0.5 : 0.9);
   }
   return (phase) => {
     if (phase === 'download' || phase === 'map' || phase === 'review') return FIXED[phase];
@@ -133,7 +133,8 @@ function validateRest(state: RunState, expected: number): number {
     if (state.planningFraction !== null && state.planningFraction > 0.1) {
       return (state.planningSeconds / state.planningFraction) * (1 - state.planningFraction);
     }
-    return atLeast(planning - state.planningSeconds, planning);
+    // Overdue: the longer it has taken, the longer it may still take.
+    return Math.max(planning - state.planningSeconds, LEAST_SHARE * planning + 0.1 * state.planningSeconds);
   }
   const share = rows > 0 ? state.staged / rows : 1;
   const usual = expected * STAGING_SHARE;
@@ -143,7 +144,9 @@ function validateRest(state: RunState, expected: number): number {
   // The further it is, the more its own pace counts.
   const rest = share > 0 ? share * byRate + (1 - share) * Math.min(byModel, byRate * 2) : byModel;
   const staging = state.phaseSeconds + rest;
-  const planning = state.learned ? Math.max(expected - staging, 0.3 * expected) : staging;
+  const planning = state.learned
+    ? Math.max(expected - staging, 0.3 * expected)
+    : (staging * (1 - STAGING_SHARE)) / STAGING_SHARE;
   return rest + planning;
 }
 
