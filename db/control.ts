@@ -35,6 +35,7 @@ export interface ImportRow {
   error: { code: string; message: string } | null;
   workflow_run_id: string | null;
   sync_id: string | null;
+  updated_at: Date;
 }
 
 async function one(pool: pg.Pool | pg.PoolClient, sql: string, values: unknown[]): Promise<ImportRow | null> {

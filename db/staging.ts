@@ -20,9 +20,12 @@ export async function createStaging(
   lockKey: number,
   incarnation: number,
   fields: WrittenField[],
+  run?: { importId: string; epoch: number },
 ): Promise<void> {
   const { rows, marks } = stagingTables(lockKey, incarnation);
   await withTransaction(pool, async (client) => {
+    // A late attempt at a run that is over must not make again what its clean-up has dropped.
+    if (run) await client.query('select waybill.hold($1, $2)', [run.importId, run.epoch]);
     await client.query('select pg_advisory_xact_lock($1, $2)', [7295, lockKey % 2 ** 31]);
     await client.query(
       `create unlogged table if not exists ${rows} (_record bigint, _line bigint, _offset bigint, _bytes int,
@@ -132,14 +135,22 @@ export async function stagingIsWhole(
   );
 }
 
-/** Drops every staging table of the import, of whatever incarnation. The plan and its images stay. */
+/**
+ * Drops every staging table of an import that has ended, of whatever incarnation. The plan and its images stay. Of one
+ * that was opened again nothing is dropped: the shared lock keeps it as it is meanwhile.
+ */
 export async function dropStaging(pool: pg.Pool, lockKey: number): Promise<void> {
-  const tables = await pool.query<{ name: string }>(
-    `select quote_ident(c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = 'stage' and c.relkind = 'r' and c.relname ~ $1`,
-    [`^(rows|marks)_${lockKey}_[0-9]+$`],
-  );
-  if (tables.rows.length > 0) {
-    await pool.query(`drop table if exists ${tables.rows.map((row) => `stage.${row.name}`).join(', ')}`);
-  }
+  await withTransaction(pool, async (client) => {
+    await client.query(`set local lock_timeout = '10s'`);
+    await client.query('select pg_advisory_xact_lock_shared($1::bigint)', [lockKey]);
+    const tables = await client.query<{ name: string }>(
+      `select quote_ident(c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+       where n.nspname = 'stage' and c.relkind = 'r' and c.relname ~ $1
+         and exists (select from waybill.imports where lock_key = $2 and finished_at is not null)`,
+      [`^(rows|marks)_${lockKey}_[0-9]+$`, lockKey],
+    );
+    if (tables.rows.length > 0) {
+      await client.query(`drop table if exists ${tables.rows.map((row) => `stage.${row.name}`).join(', ')}`);
+    }
+  });
 }

@@ -53,7 +53,7 @@ export async function reconcile({ pool, client, log }: ReconcilerDeps): Promise<
     ).rows[0]!.mine;
     if (!mine) return;
     try {
-      await expireUploads(pool, log);
+      await expireUploads({ pool, client, log });
       const open = await pool.query<
         ImportRow & { receipts: number; restarts: number; restarted_at_receipts: number | null }
       >(
@@ -63,6 +63,7 @@ export async function reconcile({ pool, client, log }: ReconcilerDeps): Promise<
            or status in ('queued', 'running', 'paused', 'waiting') and workflow_run_id is null and created_at < now() - make_interval(secs => $1)`,
         [GRACE_SECONDS],
       );
+      await tidyEnded({ pool, client });
       for (const row of open.rows) {
         await reconcileOne({ pool, client, log }, row).catch((error: unknown) =>
           log.warn(
@@ -81,7 +82,7 @@ async function reconcileOne(
   { pool, client, log }: ReconcilerDeps,
   row: ImportRow & { receipts: number; restarts: number; restarted_at_receipts: number | null },
 ): Promise<void> {
-  const state = await workflowState(client, row.import_id);
+  const { state, closedAt } = await workflowState(client, row.import_id);
   if (state === 'RUNNING' || state === 'CONTINUED_AS_NEW' || state === 'PAUSED') return;
   // Read again: between the list and Temporal's answer the run may have ended.
   const again = (
@@ -92,7 +93,9 @@ async function reconcileOne(
   ).rows[0];
   if (again?.status !== row.status || again.epoch !== row.epoch) return;
 
-  if (state === 'TERMINATED' || state === 'CANCELLED') {
+  // Of a run that was opened again after that, the new start is what is missing.
+  const reopened = row.status === 'queued' && closedAt !== null && closedAt < row.updated_at;
+  if ((state === 'TERMINATED' || state === 'CANCELLED') && !reopened) {
     log.info({ import: row.import_id, state }, 'ended in Temporal: cancelled');
     await requestStop(pool, {
       importId: row.import_id,
@@ -100,6 +103,7 @@ async function reconcileOne(
       actor: 'reconciler',
       reason: `The workflow was ${state.toLowerCase()} in Temporal. What was committed stays; retry to go on.`,
     });
+    await start(client, row);
     return;
   }
   const progress = row.restarted_at_receipts === null || row.receipts > row.restarted_at_receipts;
@@ -115,7 +119,12 @@ async function reconcileOne(
     'update waybill.imports set restarts = $2, restarted_at_receipts = $3 where import_id = $1 and epoch = $4',
     [row.import_id, row.workflow_run_id === null ? 0 : restarts, row.receipts, row.epoch],
   );
-  await createImportRuns(client).start({
+  await start(client, row);
+}
+
+/** A workflow that finds its import over only tidies up after it. */
+function start(client: Client, row: ImportRow): Promise<void> {
+  return createImportRuns(client).start({
     importId: row.import_id,
     tenantId: row.tenant_id,
     dataset: row.dataset,
@@ -124,11 +133,27 @@ async function reconcileOne(
   });
 }
 
-async function workflowState(client: Client, workflowId: string): Promise<string> {
+/** Ended without a workflow that could drop its staging tables: another one is started for just that. */
+async function tidyEnded({ pool, client }: Pick<ReconcilerDeps, 'pool' | 'client'>): Promise<void> {
+  const left = await pool.query<ImportRow>(
+    `select i.* from waybill.imports i
+     where i.finished_at < now() - make_interval(secs => $1) and i.lock_key in (
+       select split_part(c.relname, '_', 2)::bigint from pg_class c
+       where c.relnamespace = 'stage'::regnamespace and c.relkind = 'r' and c.relname ~ '^(rows|marks)_[0-9]+_[0-9]+$')`,
+    [GRACE_SECONDS],
+  );
+  for (const row of left.rows) await start(client, row);
+}
+
+async function workflowState(
+  client: Client,
+  workflowId: string,
+): Promise<{ state: string; closedAt: Date | null }> {
   try {
-    return (await client.workflow.getHandle(workflowId).describe()).status.name;
+    const found = await client.workflow.getHandle(workflowId).describe();
+    return { state: found.status.name, closedAt: found.closeTime ?? null };
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return 'NOT_FOUND';
+    if (error instanceof WorkflowNotFoundError) return { state: 'NOT_FOUND', closedAt: null };
     throw error;
   }
 }
@@ -156,19 +181,20 @@ async function giveUp(pool: pg.Pool, importId: string, epoch: number): Promise<v
   });
 }
 
-/** Uploads that nobody completed: their import ends as cancelled; clean-up of the parts is the store's sweep. */
-async function expireUploads(pool: pg.Pool, log: Logger): Promise<void> {
-  const expired = await pool.query<{ import_id: string }>(
-    `select i.import_id from waybill.imports i join waybill.uploads u using (import_id)
+/** Uploads that nobody completed: their import ends as cancelled, and what they left in the store is removed. */
+async function expireUploads({ pool, client, log }: ReconcilerDeps): Promise<void> {
+  const expired = await pool.query<ImportRow>(
+    `select i.* from waybill.imports i join waybill.uploads u using (import_id)
      where i.status = 'uploading' and u.completed_at is null and u.expires_at < now() - interval '1 day'`,
   );
-  for (const { import_id } of expired.rows) {
-    log.info({ import: import_id }, 'upload expired');
+  for (const row of expired.rows) {
+    log.info({ import: row.import_id }, 'upload expired');
     await requestStop(pool, {
-      importId: import_id,
+      importId: row.import_id,
       what: 'cancel',
       actor: 'reconciler',
       reason: 'The upload was never completed.',
     });
+    await start(client, row);
   }
 }

@@ -37,7 +37,10 @@ export async function importFile(input: ImportFileInput): Promise<ImportResult> 
   for (;;) {
     try {
       const claimed = await state.throughOutage(() => control().claim({ importId, runId }));
-      if (!claimed) return { status: 'over' };
+      if (!claimed) {
+        if (await finishUp(state)) continue;
+        return { status: 'over' };
+      }
       state.begin(claimed);
       if (claimed.status === 'paused') throw new Interrupted();
       const result = await state.interruptible(() => run(state, claimed));
@@ -214,8 +217,7 @@ async function settle(
         });
       if (status !== null) {
         state.ended(status, null, refusal.message);
-        await finishUp(state);
-        return { status };
+        return (await finishUp(state)) ? null : { status };
       }
     }
 
@@ -238,17 +240,18 @@ async function settle(
       }
       if (['queued', 'running', 'waiting'].includes(seen.status)) return null;
       state.ended(seen.status, null, seen.error ?? undefined);
-      await finishUp(state);
-      return { status: seen.status };
+      return (await finishUp(state)) ? null : { status: seen.status };
     }
   });
 }
 
-async function finishUp(state: RunState): Promise<void> {
-  await wf.CancellationScope.nonCancellable(() =>
+/** Tidies up after a run that is over. True where it was opened again meanwhile: then this workflow goes on with it. */
+async function finishUp(state: RunState): Promise<boolean> {
+  const { status } = await wf.CancellationScope.nonCancellable(() =>
     state.throughOutage(() => control().cleanUp({ importId: state.importId })),
   );
   await wf.condition(wf.allHandlersFinished);
+  return status === 'queued';
 }
 
 function listen(state: RunState): void {

@@ -1,0 +1,1 @@
+export async function million(_report: unknown): Promise<void> {}

@@ -1,0 +1,125 @@
+/**
+ * `npm run test:faults -- --short | --ci | --minutes N [--seed S] | --million | --prove`: breaks a running Waybill and asks
+ * the oracle. `--only TEXT` takes the cases whose name holds it, `--rows N` a file of another size.
+ */
+import { cpSync, mkdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { badInputs } from './bad-inputs.ts';
+import { prepare, randomFrom, type Bench, type Case, type Outcome } from './case.ts';
+import { faults } from './faults.ts';
+import { startInstance, type Instance } from './instance.ts';
+import { million } from './million.ts';
+import { breakages } from './prove.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    short: { type: 'boolean' },
+    ci: { type: 'boolean' },
+    million: { type: 'boolean' },
+    prove: { type: 'boolean' },
+    minutes: { type: 'string' },
+    seed: { type: 'string' },
+    only: { type: 'string' },
+    rows: { type: 'string' },
+  },
+});
+const seed = Number(flags.seed ?? (flags.minutes ? Date.now() % 1_000_000 : 1));
+const rows = Number(flags.rows ?? 100_000);
+const begin = Date.now();
+const seconds = (since: number): string => ((Date.now() - since) / 1000).toFixed(1);
+
+const count = { passed: 0, failed: 0 };
+const COLUMNS = [62, 64, 30, 6, 8, 7] as const;
+const line = (...cells: string[]): string =>
+  cells
+    .map((cell, i) => cell.padEnd(COLUMNS[i] ?? 0))
+    .join('  ')
+    .trimEnd();
+
+function report(name: string, outcome: Outcome | Error, took: string): void {
+  const failed = outcome instanceof Error || outcome.verdict.problems.length > 0;
+  count[failed ? 'failed' : 'passed']++;
+  if (outcome instanceof Error) {
+    console.log(line(name, '', 'FAILED', '', '', took));
+    console.log(`    ${outcome.stack}`);
+    return;
+  }
+  const { lost, doubled, problems } = outcome.verdict;
+  console.log(line(name, outcome.inFlight, outcome.status, String(lost), String(doubled), took));
+  for (const problem of problems) console.log(`    FAILED: ${problem}`);
+}
+
+/** An instance that a case has broken tells nothing about the next one: that one gets another. */
+class Stand {
+  private instance: Instance | null = null;
+  private bench: Bench | null = null;
+
+  async ready(): Promise<Bench> {
+    if (this.bench) return this.bench;
+    const since = Date.now();
+    this.instance = await startInstance({ WAYBILL_MAX_FILE_BYTES: String(100 * 1024 * 1024) });
+    this.bench = await prepare(this.instance, rows, seed);
+    console.log(
+      `(an instance of its own and an undisturbed run of ${rows.toLocaleString('en')} rows: ${seconds(since)} s)\n`,
+    );
+    return this.bench;
+  }
+
+  async drop(why: 'done' | 'broken'): Promise<void> {
+    const { instance } = this;
+    this.instance = this.bench = null;
+    if (!instance) return;
+    if (why === 'broken') {
+      const kept = join(tmpdir(), `waybill-faults-logs-${process.pid}-${count.failed}`);
+      mkdirSync(kept, { recursive: true });
+      cpSync(join(instance.data, 'logs'), kept, { recursive: true });
+      console.log(`    The instance's logs: ${kept}`);
+    }
+    await instance.stop();
+  }
+}
+
+async function runCases(cases: Case[]): Promise<void> {
+  const stand = new Stand();
+  try {
+    for (const { name, run } of cases) {
+      let outcome: Outcome | Error;
+      let since = Date.now();
+      try {
+        const bench = await stand.ready();
+        since = Date.now();
+        outcome = await run(bench);
+      } catch (error) {
+        outcome = error instanceof Error ? error : new Error(String(error));
+      }
+      report(name, outcome, `${seconds(since)} s`);
+      if (outcome instanceof Error || outcome.verdict.problems.length > 0) await stand.drop('broken');
+    }
+  } finally {
+    await stand.drop('done');
+  }
+}
+
+const wanted = ({ name }: Case): boolean => flags.only === undefined || name.includes(flags.only);
+
+console.log(line('what was done', 'what was in flight', 'final status', 'lost', 'doubled', 'took'));
+if (flags.million) await million(report);
+else if (flags.prove) await runCases(breakages.filter(wanted));
+else if (flags.minutes) {
+  const random = randomFrom(seed);
+  const until = Date.now() + Number(flags.minutes) * 60_000;
+  console.log(`seed ${seed}`);
+  const cases = faults.filter(wanted);
+  while (Date.now() < until && count.failed === 0)
+    await runCases([...cases].sort(() => random() - 0.5).slice(0, 8));
+} else {
+  const all = [...faults, ...badInputs].filter(wanted);
+  await runCases(flags.ci ? all.filter((one) => one.ci) : all);
+}
+console.log(`\n${rows.toLocaleString('en')} rows, seed ${seed}, ${seconds(begin)} s`);
+if (count.failed > 0 && flags.minutes)
+  console.log(`Repeat it: npm run test:faults -- --minutes ${flags.minutes} --seed ${seed}`);
+console.log(`${count.passed} passed, ${count.failed} failed`);
+process.exitCode = count.failed > 0 ? 1 : 0;
