@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import module from 'node:module';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -43,12 +44,16 @@ export function install(root, { whenStale }) {
 /** Runs a TypeScript entry on Node 24: in this process if it is one, else in a child, signals and exit code passed on. */
 export async function launch(root, entry, args) {
   const node = join(root, 'node_modules', '.bin', 'node');
+  // Keeps stripped and compiled modules: without it each start of the command spends 60 ms on them.
+  const cache = join(root, 'node_modules', '.cache', 'compiled');
   if (process.versions.node.split('.')[0] === NODE_MAJOR) {
+    module.enableCompileCache(cache);
     process.argv = [process.argv[0], entry, ...args];
     await import(pathToFileURL(entry).href);
     return;
   }
-  const child = spawn(node, [entry, ...args], { stdio: 'inherit' });
+  const env = { NODE_COMPILE_CACHE: cache, ...process.env };
+  const child = spawn(node, [entry, ...args], { stdio: 'inherit', env });
   // A terminal sends Ctrl-C to both of us; what reaches only this process has to be passed on.
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT']) {
     process.on(signal, () => {
