@@ -17,7 +17,7 @@ export interface Costs {
 type Measured = keyof Costs;
 
 /** What remains where nothing was learned: measured for five narrow columns on two cores. */
-const PRIOR: Costs = { inspect: 10e-9, validate: 6e-6, apply: 5e-6, notify: 1.5e-6 };
+const PRIOR: Costs = { inspect: 10e-9, validate: 6e-6, apply: 5e-6, notify: 1.3e-6 };
 /** Seconds that a phase takes however small the file. */
 const FIXED = { download: 0.1, inspect: 0.1, map: 0.1, validate: 0.2, review: 0, apply: 0.1, notify: 0.15 };
 /** Of validation, until the run has shown its own. */
@@ -185,7 +185,9 @@ export function estimate(state: RunState): Estimate {
         ? applyRest(state, whole)
         : atLeast(whole - state.phaseSeconds, whole);
   const later = ORDER.slice(at + 1).filter((phase) => phase !== 'review');
-  const seconds = rest + later.reduce((sum, phase) => sum + expect(phase), 0);
+  // A phase that takes longer than it should tells something of those to come.
+  const late = whole > 1 ? Math.max(1, (state.phaseSeconds + rest) / whole) ** 0.5 : 1;
+  const seconds = rest + late * later.reduce((sum, phase) => sum + expect(phase), 0);
   const passed =
     state.finished.reduce((sum, phase) => (phase.name === 'review' ? sum : sum + phase.seconds), 0) +
     state.phaseSeconds;
