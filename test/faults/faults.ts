@@ -66,17 +66,20 @@ const killInInspect = atMoment(
   },
 );
 
+/** Kills the worker while its batches are stopped before their receipts, and lets them commit. */
+export async function killWithLostAnswer({ instance }: Bench): Promise<string> {
+  const gate = await closeGate(instance);
+  const seen = await until('batches at the gate', caughtAt(gate, 2));
+  const pid = instance.signal('worker', 'SIGKILL');
+  await gate.release();
+  await instance.restarted('worker', pid);
+  return seen;
+}
+
 const lostAnswer = atMoment(
   'worker killed; its batches commit with nobody to answer',
   {},
-  async ({ instance }) => {
-    const gate = await closeGate(instance);
-    const seen = await until('batches at the gate', caughtAt(gate, 2));
-    const pid = instance.signal('worker', 'SIGKILL');
-    await gate.release();
-    await instance.restarted('worker', pid);
-    return seen;
-  },
+  killWithLostAnswer,
 );
 
 const secondAttempt = atMoment(
