@@ -60,6 +60,8 @@ describe('compressionPays', () => {
     ).toBe(false);
     expect(compressionPays(100_000, { ...text, upload: 2_000_000 }, false)).toBe(false);
     expect(compressionPays(95_000_000, { ...text, upload: null }, true)).toBe(false);
+    expect(compressionPays(95_000_000, { ...text, upload: 15_000_000 }, true)).toBe(false);
+    expect(compressionPays(95_000_000, { ...text, upload: 1_000_000 }, true)).toBe(true);
   });
 });
 

@@ -69,7 +69,9 @@ const UNMEASURED_LINE = 5_000_000;
 
 /** Whether compressing first and sending less is sooner done than sending as it is. */
 export function compressionPays(size: number, measured: Measured, loopback: boolean): boolean {
-  if (size < 2_000_000 || (loopback && measured.upload === null)) return false;
+  if (size < 2_000_000) return false;
+  // On this machine itself the processor is the line: only a store that is slow for another reason counts.
+  if (loopback && (measured.upload === null || measured.upload > UNMEASURED_LINE)) return false;
   const line = measured.upload ?? UNMEASURED_LINE;
   const plain = size / line;
   const compressed = size / measured.compression + (size * measured.ratio) / line;

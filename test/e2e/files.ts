@@ -1,0 +1,49 @@
+/** Files that the browser tests and the screenshots import; made here so that their counts are known. */
+
+export interface TestFile {
+  name: string;
+  mimeType: string;
+  buffer: Buffer;
+}
+
+function csv(name: string, lines: string[]): TestFile {
+  return { name, mimeType: 'text/csv', buffer: Buffer.from(lines.join('\n') + '\n') };
+}
+
+const nouns = ['Kettle', 'Lamp', 'Desk', 'Chair', 'Shelf', 'Mug', 'Tray', 'Clock', 'Basket', 'Mirror'];
+const makers = ['Aoyama', 'Borg', 'Castell', 'Dunmore', 'Eriksen', 'Fujita', 'Garnier'];
+
+/** `count` products; each `brokenEvery`-th has a price that is no number. `round` changes the prices. */
+export function products(
+  name: string,
+  count: number,
+  options: { brokenEvery?: number; round?: number } = {},
+): TestFile {
+  const { brokenEvery = 0, round = 0 } = options;
+  const lines = ['sku,name,description,price,quantity'];
+  for (let i = 1; i <= count; i += 1) {
+    const broken = brokenEvery > 0 && i % brokenEvery === 0;
+    const label = `${makers[i % makers.length]} ${nouns[i % nouns.length]}`;
+    const price = broken ? 'on request' : (5 + ((i * 37 + round * 11) % 9000) / 100).toFixed(2);
+    lines.push(
+      `SKU-${String(i).padStart(7, '0')},${label},"${label}, boxed, colour ${i % 12}",${price},${(i * 7) % 400}`,
+    );
+  }
+  return csv(name, lines);
+}
+
+/** A header that leaves a required field open: the run asks for a mapping. */
+export function unclear(name: string): TestFile {
+  const lines = ['Artikel,Was es ist,Betrag,Lager'];
+  for (let i = 1; i <= 40; i += 1)
+    lines.push(`A-${1000 + i},${nouns[i % nouns.length]},${(i * 1.5).toFixed(2)},${i}`);
+  return csv(name, lines);
+}
+
+export function japanese(name: string): TestFile {
+  const lines = ['商品コード,商品名,価格,数量'];
+  const words = ['湯呑み', '急須', '座布団', '風呂敷', '箸置き'];
+  for (let i = 1; i <= 60; i += 1)
+    lines.push(`JP-${1000 + i},${words[i % words.length]},${i * 120},${i % 9}`);
+  return csv(name, lines);
+}
