@@ -107,6 +107,14 @@ export function createControlActivities(deps: ActivityDeps) {
       await wakeNext();
     },
 
+    /** Null: it is over. */
+    async noteOutage(input: RunInput & { outage: object | null }): Promise<void> {
+      await pool.query(
+        `update waybill.imports set waiting_for = $3 where import_id = $1 and epoch = $2 and status = 'running'`,
+        [input.importId, input.epoch, input.outage && JSON.stringify(input.outage)],
+      );
+    },
+
     async goOn(input: RunInput): Promise<void> {
       await endWait(pool, input.importId, input.epoch);
     },
@@ -120,6 +128,8 @@ export function createControlActivities(deps: ActivityDeps) {
         ...input.plan,
         actor: input.actor,
       });
+      // Before the answer: who approved must not find the run still waiting.
+      await endWait(pool, input.importId, input.epoch);
     },
 
     /** Checks and pins the mapping that a person settled. A mapping that cannot be used fails with its sentences. */
@@ -154,6 +164,7 @@ export function createControlActivities(deps: ActivityDeps) {
         madeBy: input.actor,
         byPerson: true,
       });
+      await endWait(pool, input.importId, input.epoch);
     },
 
     async pending(input: RunInput): Promise<{

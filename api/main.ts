@@ -65,7 +65,7 @@ const app = createApp({
   readiness: createReadiness({ sql, client, store }),
 });
 const background = [
-  startReconciler({ pool, client, log }),
+  startReconciler({ pool, client, store, log }),
   startDispatcher({ sql, databaseUrl, client, log }),
   startScheduleReconciler({ sql, client, log }),
 ];

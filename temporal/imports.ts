@@ -1,6 +1,5 @@
 import {
   type Client,
-  WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
@@ -71,19 +70,18 @@ export function createImportRuns(client: Client): ImportRuns {
   };
   return {
     async start(run) {
-      try {
-        await workflow.start(IMPORT_FILE, {
-          workflowId: run.importId,
-          taskQueue: queues.workflow,
-          args: [{ importId: run.importId, tenantId: run.tenantId }],
-          workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-          workflowIdConflictPolicy: 'USE_EXISTING',
-          priority: { fairnessKey: run.tenantId },
-          ...importAttributes(run),
-        });
-      } catch (error) {
-        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-      }
+      // With a signal: a run that is just cleaning up after its end goes on instead of being missed.
+      await workflow.signalWithStart(IMPORT_FILE, {
+        workflowId: run.importId,
+        taskQueue: queues.workflow,
+        args: [{ importId: run.importId, tenantId: run.tenantId }],
+        signal: 'resume',
+        signalArgs: [{ actor: 'start' }],
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        priority: { fairnessKey: run.tenantId },
+        ...importAttributes(run),
+      });
     },
     async signal(importId, what, message) {
       try {

@@ -1,12 +1,14 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type pg from 'pg';
+import { objectKeys } from '../storage/keys.ts';
+import type { ObjectStore } from '../storage/objects.ts';
 import { requestStop, type ImportRow } from '../db/control.ts';
 import { withClient } from '../db/connect.ts';
 import { createImportRuns } from './imports.ts';
 
 /** One reconciler at a time over all API processes. */
-const RECONCILER_LOCK = 7_295_002;
+const RECONCILER_LOCK = 7_295_003;
 const EVERY_MS = Number(process.env['WAYBILL_RECONCILE_MS'] ?? 60_000);
 /** Starts without a new receipt before the run is given up. */
 const MOST_RESTARTS = 3;
@@ -16,6 +18,7 @@ const GRACE_SECONDS = 10;
 export interface ReconcilerDeps {
   pool: pg.Pool;
   client: Client;
+  store: ObjectStore;
   log: Logger;
 }
 
@@ -46,14 +49,15 @@ export function startReconciler(deps: ReconcilerDeps): { stop(): Promise<void>; 
 }
 
 /** One pass over everything that is open. Does nothing where another process is at it. */
-export async function reconcile({ pool, client, log }: ReconcilerDeps): Promise<void> {
+export async function reconcile({ pool, client, store, log }: ReconcilerDeps): Promise<void> {
   await withClient(pool, async (lock) => {
     const mine = (
       await lock.query<{ mine: boolean }>('select pg_try_advisory_lock($1) as mine', [RECONCILER_LOCK])
     ).rows[0]!.mine;
     if (!mine) return;
     try {
-      await expireUploads({ pool, client, log });
+      await expireUploads(pool, log);
+      await abortLeftUploads(pool, store);
       const open = await pool.query<
         ImportRow & { receipts: number; restarts: number; restarted_at_receipts: number | null }
       >(
@@ -65,7 +69,7 @@ export async function reconcile({ pool, client, log }: ReconcilerDeps): Promise<
       );
       await tidyEnded({ pool, client });
       for (const row of open.rows) {
-        await reconcileOne({ pool, client, log }, row).catch((error: unknown) =>
+        await reconcileOne({ pool, client, store, log }, row).catch((error: unknown) =>
           log.warn(
             { err: error, import: row.import_id },
             'could not reconcile this import; the next pass tries again',
@@ -181,8 +185,8 @@ async function giveUp(pool: pg.Pool, importId: string, epoch: number): Promise<v
   });
 }
 
-/** Uploads that nobody completed: their import ends as cancelled, and what they left in the store is removed. */
-async function expireUploads({ pool, client, log }: ReconcilerDeps): Promise<void> {
+/** Uploads that nobody completed: their import ends as cancelled. */
+async function expireUploads(pool: pg.Pool, log: Logger): Promise<void> {
   const expired = await pool.query<ImportRow>(
     `select i.* from waybill.imports i join waybill.uploads u using (import_id)
      where i.status = 'uploading' and u.completed_at is null and u.expires_at < now() - interval '1 day'`,
@@ -195,6 +199,17 @@ async function expireUploads({ pool, client, log }: ReconcilerDeps): Promise<voi
       actor: 'reconciler',
       reason: 'The upload was never completed.',
     });
-    await start(client, row);
+  }
+}
+
+/** Parts in the store of uploads whose import has ended: the store may have been away when it did. */
+async function abortLeftUploads(pool: pg.Pool, store: ObjectStore): Promise<void> {
+  const left = await pool.query<{ import_id: string; tenant_id: string; store_upload_id: string }>(
+    `select i.import_id, i.tenant_id, u.store_upload_id from waybill.uploads u join waybill.imports i using (import_id)
+     where i.status in ('cancelled', 'failed') and u.completed_at is null and u.aborted_at is null limit 100`,
+  );
+  for (const { import_id, tenant_id, store_upload_id } of left.rows) {
+    await store.abortUpload(objectKeys(tenant_id, import_id).source, store_upload_id);
+    await pool.query('update waybill.uploads set aborted_at = now() where import_id = $1', [import_id]);
   }
 }

@@ -33,23 +33,26 @@ export async function importFile(input: ImportFileInput): Promise<ImportResult> 
   const { workflowId, runId } = wf.workflowInfo();
   const state = new RunState(importId);
   listen(state);
+  let last: ImportResult = { status: 'over' };
 
   for (;;) {
     try {
       const claimed = await state.throughOutage(() => control().claim({ importId, runId }));
       if (!claimed) {
         if (await finishUp(state)) continue;
-        return { status: 'over' };
+        return last;
       }
       state.begin(claimed);
       if (claimed.status === 'paused') throw new Interrupted();
-      const result = await state.interruptible(() => run(state, claimed));
+      last = await state.interruptible(() => run(state, claimed));
       await finishUp(state);
-      return result;
+      if (!state.takeResume()) return last;
     } catch (error) {
       if (error instanceof wf.ContinueAsNew) throw error;
       const ended = await settle(state, error, workflowId, runId);
-      if (ended) return ended;
+      // A retry may come while the last run still cleans up: its start is then a resume to this one.
+      if (ended && !state.takeResume()) return ended;
+      if (ended) last = ended;
     }
     if (wf.workflowInfo().continueAsNewSuggested) {
       await wf.condition(wf.allHandlersFinished);
@@ -230,7 +233,7 @@ async function settle(
         // Signals end the wait; the timer is for a resume whose signal was lost.
         await wf.condition(
           () => state.resumeWanted !== null || state.stopWanted !== null,
-          Math.min(60, 5 * (looks + 1)) * 60_000,
+          Math.min(60, looks + 1) * 60_000,
         );
         const stop = state.takeStop();
         const resume = state.takeResume();

@@ -51,6 +51,8 @@ export class RunState {
 
   begin(claimed: Claimed): void {
     this.epoch = claimed.epoch;
+    // A resume from before the claim has had its effect.
+    this.resumeWanted = null;
     this.status = claimed.status;
     this.waitingFor = null;
     this.approved = claimed.approvedWave !== null;
@@ -153,24 +155,35 @@ export class RunState {
     for (let attempt = 1; ; attempt++) {
       try {
         const result = await work();
-        if (attempt > 1) {
-          this.waitingFor = null;
-          this.show();
-        }
+        if (attempt > 1) await this.showOutage(null);
         return result;
       } catch (error) {
         const what = unavailableWhat(error);
         const poison = what === 'worker' && attempt >= MOST_DEATHS;
         if (what === null || poison || Date.now() - started > GIVE_UP_AFTER_MS) throw error;
         const pause = Math.min(60_000, 1000 * 2 ** Math.min(attempt, 6));
-        this.waitingFor = {
+        await this.showOutage({
           what,
           since: this.waitingFor?.what === what ? this.waitingFor.since : now(),
           nextTryAt: new Date(Date.now() + pause).toISOString(),
-        };
-        this.show();
+        });
         await wf.sleep(pause);
       }
+    }
+  }
+
+  /** Says what is waited for, here and, unless it is the database itself, where the console reads it. */
+  private async showOutage(outage: Progress['waitingFor']): Promise<void> {
+    const before = this.waitingFor?.what;
+    this.waitingFor = outage;
+    this.show();
+    if ((outage?.what ?? before) === 'database') return;
+    try {
+      await control().noteOutage({ ...this.at(), outage });
+    } catch (error) {
+      // It is a sentence on a page; the run does not depend on it.
+      if (wf.isCancellation(error)) throw error;
+      wf.log.warn('could not note the outage', { error: String(error) });
     }
   }
 

@@ -53,7 +53,7 @@ export const createWebhook = route({
   tag: 'webhooks',
   summary: 'Add an endpoint; its signing secret is shown this once',
   role: 'admin',
-  idempotent: true,
+  // Not idempotent by key: the answer holds the secret, and what is kept to be answered again is kept readable.
   body: z.strictObject({
     url: settings.url,
     description: settings.description.optional(),
