@@ -66,7 +66,11 @@ async function readyz(url: string): Promise<boolean> {
 }
 
 const { values: flags } = parseArgs({
-  options: { 'no-sample': { type: 'boolean' }, 'no-console': { type: 'boolean' }, fresh: { type: 'boolean' } },
+  options: {
+    'no-sample': { type: 'boolean' },
+    'no-console': { type: 'boolean' },
+    fresh: { type: 'boolean' },
+  },
 });
 const holder = lockDataFolder(dataDir);
 if (holder) {
