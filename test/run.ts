@@ -94,7 +94,7 @@ const steps: Step[] = [
   { name: 'unit tests', run: vitest('unit') },
   { name: 'integration tests', run: vitest('integration') },
   { name: 'browser tests', run: withChromium, when: exists('test/e2e/*.e2e.test.ts') },
-  { name: 'faults', run: script('test/faults/run.ts', '--short'), when: exists('test/faults/run.ts') },
+  { name: 'faults', run: script('test/faults/run.ts', '--ci'), when: exists('test/faults/run.ts') },
 ];
 
 const total: Count = { passed: 0, failed: 0 };

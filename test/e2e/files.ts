@@ -40,7 +40,7 @@ export function unclear(name: string): TestFile {
   return csv(name, lines);
 }
 
-function japanese(name: string): TestFile {
+export function japanese(name: string): TestFile {
   const lines = ['商品コード,商品名,価格,数量'];
   const words = ['湯呑み', '急須', '座布団', '風呂敷', '箸置き'];
   for (let i = 1; i <= 60; i += 1)
