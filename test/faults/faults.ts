@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { disturbed, type Bench, type Case } from './case.ts';
 import { orphans } from './oracle.ts';
-import { startSecondWorker } from './instance.ts';
+import { startSecondWorker, type Instance } from './instance.ts';
 import {
   barrier,
   batchOpen,
@@ -260,6 +260,22 @@ function pressed(what: 'terminate' | 'cancel'): Case {
   };
 }
 
+/** What a worker would send that has slept through the pause: the last batch, with the epoch of before. */
+async function lateBatch(instance: Instance, id: string): Promise<void> {
+  try {
+    await instance.sql(
+      `select from waybill.imports i, lateral (select wave, batch from waybill.batches b where b.import_id = i.import_id
+         and superseded_at is null order by wave desc, batch desc limit 1) b,
+         lateral waybill.apply_batches(i.import_id, i.epoch - 1, b.wave, b.batch, b.batch) where i.import_id = $1`,
+      [id],
+    );
+  } catch (error) {
+    if ((error as { code?: string }).code === 'WB001') return;
+    throw error;
+  }
+  throw new Error('rows moved: a batch of an older epoch was not fenced');
+}
+
 /** Pauses, watches for ten seconds that nothing moves, resumes. */
 export async function pauseForAWhile(
   bench: Bench,
@@ -281,6 +297,7 @@ export async function pauseForAWhile(
       )
     )[0]!;
   const before = await written();
+  await lateBatch(instance, id);
   for (let second = 0; second < seconds; second++) {
     await delay(1000);
     const now = await written();

@@ -43,10 +43,14 @@ const snapshot = (table: string) =>
   `truncate public.${table}; insert into public.${table} select lower(sku), ${CONTENT('t')} from catalog.products t;
    analyze public.${table}`;
 
-/** The target is as it should be before a run: forgets what was written so far. */
+/** Keeps what is in the target before each run. */
+export async function keepBefore(instance: Instance): Promise<void> {
+  await instance.sql(snapshot('before'));
+}
+
+/** Forgets what was written so far. */
 export async function beginRun(instance: Instance): Promise<void> {
   await throttle(instance, 0);
-  await instance.sql(snapshot('before'));
   await instance.sql('truncate public.write_log');
 }
 

@@ -1,6 +1,7 @@
 /**
  * `npm run test:faults -- --short | --ci | --minutes N [--seed S] | --million | --prove`: breaks a running Waybill and asks
- * the oracle. `--only PATTERN` takes the cases with such a name, `--rows N` a file of another size.
+ * the oracle. `--only PATTERN` takes the cases with such a name, `--rows N` a file of another size,
+ * `--instances N` so many at a time.
  */
 import { cpSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,11 +23,12 @@ const { values: flags } = parseArgs({
     minutes: { type: 'string' },
     seed: { type: 'string' },
     only: { type: 'string' },
+    instances: { type: 'string' },
     rows: { type: 'string' },
   },
 });
 const seed = Number(flags.seed ?? (flags.minutes ? Date.now() % 1_000_000 : 1));
-const rows = Number(flags.rows ?? 100_000);
+const rows = Number(flags.rows ?? (flags.million ? 1_000_000 : 100_000));
 const begin = Date.now();
 const seconds = (since: number): string => ((Date.now() - since) / 1000).toFixed(1);
 
@@ -62,7 +64,7 @@ class Stand {
     this.instance = await startInstance({ WAYBILL_MAX_FILE_BYTES: String(100 * 1024 * 1024) });
     this.bench = await prepare(this.instance, rows, seed);
     console.log(
-      `(an instance of its own and an undisturbed run of ${rows.toLocaleString('en')} rows: ${seconds(since)} s)\n`,
+      `(an instance and an undisturbed run of ${rows.toLocaleString('en')} rows: ${seconds(since)} s)`,
     );
     return this.bench;
   }
@@ -81,32 +83,43 @@ class Stand {
   }
 }
 
-async function runCases(cases: Case[]): Promise<void> {
-  const stand = new Stand();
-  try {
-    for (const { name, run } of cases) {
-      let outcome: Outcome | Error;
-      let since = Date.now();
-      try {
-        const bench = await stand.ready();
-        since = Date.now();
-        outcome = await run(bench);
-      } catch (error) {
-        outcome = error instanceof Error ? error : new Error(String(error));
+/** Takes the cases one after the other, on as many instances at a time: most of a fault's time is waiting. */
+async function runCases(cases: Case[], instances = 1): Promise<void> {
+  const queue = [...cases];
+  const lane = async (): Promise<void> => {
+    const stand = new Stand();
+    try {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        let outcome: Outcome | Error;
+        let since = Date.now();
+        try {
+          const bench = await stand.ready();
+          since = Date.now();
+          outcome = await next.run(bench);
+        } catch (error) {
+          outcome = error instanceof Error ? error : new Error(String(error));
+        }
+        report(next.name, outcome, `${seconds(since)} s`);
+        if (outcome instanceof Error || outcome.verdict.problems.length > 0) await stand.drop('broken');
       }
-      report(name, outcome, `${seconds(since)} s`);
-      if (outcome instanceof Error || outcome.verdict.problems.length > 0) await stand.drop('broken');
+    } finally {
+      await stand.drop('done');
     }
-  } finally {
-    await stand.drop('done');
-  }
+  };
+  await Promise.all(Array.from({ length: instances }, lane));
 }
 
 const wanted = ({ name }: Case): boolean => flags.only === undefined || new RegExp(flags.only).test(name);
 
 console.log(line('what was done', 'what was in flight', 'final status', 'lost', 'doubled', 'took'));
-if (flags.million) await million(report);
-else if (flags.prove) await runCases(breakages.filter(wanted));
+if (flags.million) {
+  const instance = await startInstance();
+  try {
+    await million(instance, rows, seed, report);
+  } finally {
+    await instance.stop();
+  }
+} else if (flags.prove) await runCases(breakages.filter(wanted));
 else if (flags.minutes) {
   const random = randomFrom(seed);
   const until = Date.now() + Number(flags.minutes) * 60_000;
@@ -116,7 +129,7 @@ else if (flags.minutes) {
     await runCases([...cases].sort(() => random() - 0.5).slice(0, 8));
 } else {
   const all = [...faults, ...badInputs].filter(wanted);
-  await runCases(flags.ci ? all.filter((one) => one.ci) : all);
+  await runCases(flags.ci ? all.filter((one) => one.ci) : all, Number(flags.instances ?? (flags.ci ? 1 : 2)));
 }
 console.log(`\n${rows.toLocaleString('en')} rows, seed ${seed}, ${seconds(begin)} s`);
 if (count.failed > 0 && flags.minutes)
