@@ -8,7 +8,7 @@ import { withClient } from '../db/connect.ts';
 import { createImportRuns } from './imports.ts';
 
 /** One reconciler at a time over all API processes. */
-const RECONCILER_LOCK = 7_295_003;
+const RECONCILER_LOCK = 7_295_004;
 const EVERY_MS = Number(process.env['WAYBILL_RECONCILE_MS'] ?? 60_000);
 /** Starts without a new receipt before the run is given up. */
 const MOST_RESTARTS = 3;
