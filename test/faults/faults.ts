@@ -11,7 +11,6 @@ import {
   objectRead,
   openBatches,
   planning,
-  receipts,
   until,
 } from './moments.ts';
 

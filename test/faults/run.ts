@@ -32,6 +32,15 @@ const rows = Number(flags.rows ?? (flags.million ? 1_000_000 : 100_000));
 const begin = Date.now();
 const seconds = (since: number): string => ((Date.now() - since) / 1000).toFixed(1);
 
+// Whoever ends this early leaves no instance behind.
+const started = new Set<Instance>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(
+    signal,
+    () => void Promise.all([...started].map((one) => one.stop())).finally(() => process.exit(130)),
+  );
+}
+
 const count = { passed: 0, failed: 0 };
 const COLUMNS = [62, 64, 30, 6, 8, 7] as const;
 const line = (...cells: string[]): string =>
@@ -62,6 +71,7 @@ class Stand {
     if (this.bench) return this.bench;
     const since = Date.now();
     this.instance = await startInstance({ WAYBILL_MAX_FILE_BYTES: String(100 * 1024 * 1024) });
+    started.add(this.instance);
     this.bench = await prepare(this.instance, rows, seed);
     console.log(
       `(an instance and an undisturbed run of ${rows.toLocaleString('en')} rows: ${seconds(since)} s)`,
@@ -79,6 +89,7 @@ class Stand {
       cpSync(join(instance.data, 'logs'), kept, { recursive: true });
       console.log(`    The instance's logs: ${kept}`);
     }
+    started.delete(instance);
     await instance.stop();
   }
 }
@@ -114,6 +125,7 @@ const wanted = ({ name }: Case): boolean => flags.only === undefined || new RegE
 console.log(line('what was done', 'what was in flight', 'final status', 'lost', 'doubled', 'took'));
 if (flags.million) {
   const instance = await startInstance();
+  started.add(instance);
   try {
     await million(instance, rows, seed, report);
   } finally {
