@@ -1,6 +1,7 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { ActivityCancellationDetails } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { PlanMoved } from '../db/approve.ts';
@@ -11,6 +12,8 @@ import type { ActivityDeps } from './deps.ts';
 import { guarded, ImportRefused } from './guarded.ts';
 
 const deps = { log: pino({ level: 'silent' }) } as ActivityDeps;
+const environmentOf = () =>
+  new MockActivityEnvironment(undefined, { logger: new DefaultLogger('ERROR', () => {}) });
 const withCode = (code: string, message = 'x') => Object.assign(new Error(message), { code });
 
 async function failureOf(error: unknown): Promise<unknown> {
@@ -19,7 +22,9 @@ async function failureOf(error: unknown): Promise<unknown> {
       throw error;
     },
   });
-  return new MockActivityEnvironment().run(work, { importId: 'x' }).catch((caught: unknown) => caught);
+  return environmentOf()
+    .run(work, { importId: 'x' })
+    .catch((caught: unknown) => caught);
 }
 
 describe('guarded', () => {
@@ -58,7 +63,7 @@ describe('guarded', () => {
         await Context.current().cancelled;
       },
     });
-    const environment = new MockActivityEnvironment();
+    const environment = environmentOf();
     const ended = environment.run(work, { importId: 'x' }).catch((caught: unknown) => caught);
     environment.cancel('CANCELLED', new ActivityCancellationDetails({ cancelRequested: true }));
     expect(await ended).toBeInstanceOf(CancelledFailure);
