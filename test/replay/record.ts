@@ -1,6 +1,6 @@
 /**
  * Records the histories of real runs into test/histories/, to be replayed on later code:
- * node test/replay/record.ts [NAME ...]. Done again where the workflow changes on purpose and no run of the old
+ * npm run test:record [-- NAME ...]. Done again where the workflow changes on purpose and no run of the old
  * code is left; otherwise a change that does not replay needs patched().
  */
 import { mkdirSync, writeFileSync } from 'node:fs';

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils.js';
-import { Worker } from '@temporalio/worker';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { workflowBundle } from '../../temporal/bundle.ts';
 
@@ -12,6 +12,7 @@ const cache = mkdtempSync(join(tmpdir(), 'waybill-replay-'));
 let codePath: string;
 
 beforeAll(async () => {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
   codePath = await workflowBundle(cache);
 });
 afterAll(() => rmSync(cache, { recursive: true }));
