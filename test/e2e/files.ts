@@ -17,16 +17,16 @@ const makers = ['Aoyama', 'Borg', 'Castell', 'Dunmore', 'Eriksen', 'Fujita', 'Ga
 export function products(
   name: string,
   count: number,
-  options: { brokenEvery?: number; round?: number } = {},
+  options: { brokenEvery?: number; round?: number; prefix?: string } = {},
 ): TestFile {
-  const { brokenEvery = 0, round = 0 } = options;
+  const { brokenEvery = 0, round = 0, prefix = 'SKU' } = options;
   const lines = ['sku,name,description,price,quantity'];
   for (let i = 1; i <= count; i += 1) {
     const broken = brokenEvery > 0 && i % brokenEvery === 0;
     const label = `${makers[i % makers.length]} ${nouns[i % nouns.length]}`;
     const price = broken ? 'on request' : (5 + ((i * 37 + round * 11) % 9000) / 100).toFixed(2);
     lines.push(
-      `SKU-${String(i).padStart(7, '0')},${label},"${label}, boxed, colour ${i % 12}",${price},${(i * 7) % 400}`,
+      `${prefix}-${String(i).padStart(7, '0')},${label},"${label}, boxed, colour ${i % 12}",${price},${(i * 7) % 400}`,
     );
   }
   return csv(name, lines);

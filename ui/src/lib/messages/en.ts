@@ -129,6 +129,7 @@ export const en = {
           ? `Cancelled. ${rows(written)} had gone in and stay`
           : 'Cancelled before anything was written',
       cancelledBy: (by: string) => `Cancelled by ${by}`,
+      nothingWritten: 'Nothing was written',
       failed: (written: number) =>
         written > 0 ? `Failed after ${rows(written)} had gone in` : 'Failed. Nothing was written',
       unproven: 'The accounting does not add up. Nobody should trust this run before it is looked into',
@@ -169,10 +170,10 @@ export const en = {
     retryHelp:
       'Takes the same file again, without uploading it. Rows that are already in are not written twice.',
     approve: 'Approve and apply',
-    approveHelp: (n: number) => `Writes ${rows(n)}. Blocked rows stay out.`,
+    approveHelp: (n: number) => `Approving writes ${rows(n)}; blocked rows stay out.`,
     approveNothing: 'There is nothing to write in this plan.',
     discard: 'Discard',
-    discardHelp: 'Ends the run. Nothing is written.',
+    discardHelp: 'Discarding ends the run.',
     discardTitle: 'Discard this plan?',
     discardBody:
       'Nothing has been written, and nothing will be. The file stays with the run, so that it can be tried again.',

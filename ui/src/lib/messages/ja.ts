@@ -129,6 +129,7 @@ export const ja: Messages = {
           ? `中止しました。書き込み済みの ${rows(written)}は残っています`
           : '何も書き込まずに中止しました',
       cancelledBy: (by) => `${by} が中止しました`,
+      nothingWritten: '何も書き込んでいません',
       failed: (written) =>
         written > 0
           ? `${rows(written)}を書き込んだあとで失敗しました`
@@ -170,10 +171,10 @@ export const ja: Messages = {
     retryHelp:
       '同じファイルをアップロードなしでもう一度処理します。書き込み済みの行が二重になることはありません。',
     approve: '承認して書き込む',
-    approveHelp: (n) => `${rows(n)}を書き込みます。エラーの行は書き込みません。`,
+    approveHelp: (n) => `承認すると ${rows(n)}を書き込みます。エラーの行は書き込みません。`,
     approveNothing: 'この計画には書き込むものがありません。',
     discard: '破棄',
-    discardHelp: '破棄すると、何も書き込まずに終わります。',
+    discardHelp: '破棄すると、このまま終わります。',
     discardTitle: 'この計画を破棄しますか',
     discardBody:
       'まだ何も書き込んでいません。このまま何も書き込まずに終わります。ファイルは残るので、あとで再試行できます。',

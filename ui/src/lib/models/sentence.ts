@@ -142,7 +142,11 @@ function ended(run: Import, { t }: Telling): Headline {
     case 'failed':
       return {
         text: run.error?.message ?? t.run.headline.failed(written),
-        detail: run.error ? t.run.headline.failed(written) : duration,
+        detail: !run.error
+          ? duration
+          : written > 0
+            ? t.run.headline.failed(written)
+            : t.run.headline.nothingWritten,
       };
     case 'unproven':
       return { text: t.run.headline.unproven, detail: run.error?.message ?? duration };
