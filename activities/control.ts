@@ -2,7 +2,6 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { approvePlan } from '../db/approve.ts';
 import {
   claimImport,
-  endWait,
   enterPhase,
   finishImport,
   nextInLine,
@@ -49,8 +48,10 @@ export function createControlActivities(deps: ActivityDeps) {
         await pool.query<{ wave: number | null; plan: Planned | null }>(
           `select (select max(wave) from waybill.waves w where w.import_id = $1 and w.plan_version = $2) as wave,
              (select jsonb_build_object('version', version, 'digest', digest, 'counts', counts,
-                'reasons', coalesce(guard -> 'reasons', '[]')) from waybill.plans where import_id = $1 and version = $2) as plan`,
-          [input.importId, row.plan_version],
+                'reasons', coalesce(guard -> 'reasons', '[]')) from waybill.plans where import_id = $1 and version = $2
+                -- A plan that the guard has not judged yet is made again, not let pass.
+                and ($3 <> 'guard' or guard is not null)) as plan`,
+          [input.importId, row.plan_version, row.policy],
         )
       ).rows[0]!;
       return {
@@ -107,7 +108,7 @@ export function createControlActivities(deps: ActivityDeps) {
       await wakeNext();
     },
 
-    /** Null: it is over. */
+    /** `null`: the outage is over. */
     async noteOutage(input: RunInput & { outage: object | null }): Promise<void> {
       await pool.query(
         `update waybill.imports set waiting_for = $3 where import_id = $1 and epoch = $2 and status = 'running'`,
@@ -115,21 +116,16 @@ export function createControlActivities(deps: ActivityDeps) {
       );
     },
 
-    async goOn(input: RunInput): Promise<void> {
-      await endWait(pool, input.importId, input.epoch);
-    },
-
     async approve(
-      input: RunInput & { plan: { version: number; digest: string }; actor: string },
+      input: RunInput & { plan: { version: number; digest: string }; actor: string; endsWait: boolean },
     ): Promise<void> {
       await approvePlan(pool, {
         importId: input.importId,
         epoch: input.epoch,
         ...input.plan,
         actor: input.actor,
+        endsWait: input.endsWait,
       });
-      // Before the answer: who approved must not find the run still waiting.
-      await endWait(pool, input.importId, input.epoch);
     },
 
     /** Checks and pins the mapping that a person settled. A mapping that cannot be used fails with its sentences. */
@@ -163,8 +159,8 @@ export function createControlActivities(deps: ActivityDeps) {
         ),
         madeBy: input.actor,
         byPerson: true,
+        answers: { epoch: input.epoch },
       });
-      await endWait(pool, input.importId, input.epoch);
     },
 
     async pending(input: RunInput): Promise<{

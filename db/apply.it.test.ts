@@ -274,6 +274,7 @@ describe('a target that moves between plan and apply', () => {
       version: staged.plan.version,
       digest: staged.plan.digest,
       actor: 'test',
+      endsWait: false,
     });
     await takeTurn(pool, staged.importId, staged.epoch, 'catalog.products/default', 'turn');
     expect(await applyAll(pool, staged)).toEqual(receipt({ updated: 1, stale: 3 }));
@@ -282,6 +283,22 @@ describe('a target that moves between plan and apply', () => {
       { sku: 'edited', name: 'old', price: 7 },
       { sku: 'u', name: 'N', price: 2 },
     ]);
+  });
+
+  it('review: what was equal and is not any more is stale too', async () => {
+    await land(
+      pool,
+      ['same', 'edited', 'gone'].map((sku) => ({ sku, name: 'A', price: '1' })),
+    );
+    const rows = ['same', 'edited', 'gone'].map((sku) => ({ sku, name: 'A', price: '1' }));
+    const staged = await stageImport(pool, rows, { policy: 'review' });
+    expect(staged.plan.counts.unchanged).toBe(3);
+    await edit(`update catalog.products set price = 7 where sku = 'edited'`);
+    await edit(`delete from catalog.products where sku = 'gone'`);
+    const { version, digest } = staged.plan;
+    await approvePlan(pool, { ...staged, version, digest, actor: 'test', endsWait: false });
+    await takeTurn(pool, staged.importId, staged.epoch, 'catalog.products/default', 'turn');
+    expect(await applyAll(pool, staged)).toEqual(receipt({ unchanged: 1, stale: 2 }));
   });
 
   it('the statements for PostgreSQL 16 and 17 do the same as those for 18', async () => {
@@ -437,5 +454,52 @@ describe('turns', () => {
     await expect(applyAll(pool, { ...first, epoch }, 1)).rejects.toMatchObject({ code: 'WB001' });
     expect(await applyAll(pool, { ...first, epoch, plan }, 2)).toEqual(receipt({ created: 1, updated: 1 }));
     expect((await prove(first)).ok).toBe(true);
+  });
+
+  /** Paused after `before`, while another import held the turn; then resumed under the new epoch. */
+  const loseTurn = async (staged: StagedImport, meanwhile: () => Promise<void>): Promise<StagedImport> => {
+    await requestStop(pool, { importId: staged.importId, what: 'pause', actor: 'test' });
+    await land(pool, [{ sku: 'zz', name: 'other' }]);
+    await meanwhile();
+    const { epoch } = (await resumeImport(pool, staged.importId, 'test'))!;
+    expect(await takeTurn(pool, staged.importId, epoch, 'catalog.products/default', 'turn')).toMatchObject({
+      moved: true,
+    });
+    return { ...staged, epoch, plan: await rebasePlan(pool, { ...staged.request, epoch }) };
+  };
+
+  it('a run with nothing left to apply comes through it', async () => {
+    const first = await stageImport(pool, [{ sku: 'a', name: 'A' }]);
+    await applyAll(pool, first);
+    const again = await loseTurn(first, async () => {});
+    expect(again.plan).toMatchObject({ version: 2, batches: 0 });
+    expect((await prove(again)).ok).toBe(true);
+  });
+
+  it('update-only does not create what went away meanwhile', async () => {
+    await land(pool, [
+      { sku: 'a', name: 'A' },
+      { sku: 'b', name: 'B' },
+    ]);
+    const first = await stageImport(
+      pool,
+      [
+        { sku: 'a', name: 'X' },
+        { sku: 'b', name: 'X' },
+      ],
+      { mode: 'update' },
+    );
+    const again = await loseTurn(first, async () => {
+      await pool.query(`delete from catalog.products where sku = 'a'`);
+    });
+    expect(await applyAll(pool, again, 2)).toEqual(receipt({ updated: 1, failed: 1 }));
+    expect(await outcomes(again)).toMatchObject([{ decision: 'update', code: 'no_such_record' }]);
+  });
+
+  it('a claim gives back slot and turn, so that two runs cannot hold one each', async () => {
+    const first = await stageImport(pool, [{ sku: 'a', name: 'A' }]);
+    await claimImport(pool, first.importId, 'another run');
+    const held = await pool.query('select from waybill.turns where holder = $1', [first.importId]);
+    expect(held.rowCount).toBe(0);
   });
 });

@@ -4,10 +4,20 @@ import { withTransaction } from './connect.ts';
 /** The plan that somebody approved is not the plan that is there now. */
 export class PlanMoved extends Error {}
 
-/** Freezes the wave of the plan that a person saw: version and digest must be those in the database. */
+/**
+ * Freezes the wave of the plan that a person (or the guard) saw: version and digest must be those in the database. A
+ * person's answer ends the wait in the same transaction.
+ */
 export async function approvePlan(
   pool: pg.Pool,
-  approval: { importId: string; epoch: number; version: number; digest: string; actor: string },
+  approval: {
+    importId: string;
+    epoch: number;
+    version: number;
+    digest: string;
+    actor: string;
+    endsWait: boolean;
+  },
 ): Promise<void> {
   await withTransaction(pool, async (client) => {
     await client.query('select from waybill.lock_import($1)', [approval.importId]);
@@ -41,6 +51,11 @@ export async function approvePlan(
        select $1, coalesce(max(wave), 1), $2, $3 from waybill.batches where import_id = $1`,
       [approval.importId, approval.version, approval.actor],
     );
+    if (approval.endsWait)
+      await client.query(`select waybill.answer_wait($1, $2, 'approval')`, [
+        approval.importId,
+        approval.epoch,
+      ]);
     await client.query(
       `insert into waybill.audit (tenant_id, import_id, actor, action, detail) values ($1, $2, $3, 'approve', $4)`,
       [

@@ -106,8 +106,8 @@ export const resumeImport = (pool: pg.Pool, importId: string, actor: string) =>
   one(pool, 'select * from waybill.resume($1, $2)', [importId, actor]);
 
 /** Opens a failed, cancelled or unproven run again. */
-export const reopenImport = (pool: pg.Pool, importId: string, actor: string, action = 'retry') =>
-  one(pool, 'select * from waybill.reopen($1, $2, $3, false)', [importId, actor, action]);
+export const reopenImport = (pool: pg.Pool, importId: string, actor: string) =>
+  one(pool, 'select * from waybill.reopen($1, $2)', [importId, actor]);
 
 export interface TurnAnswer {
   held: boolean;
@@ -143,9 +143,6 @@ export async function nextInLine(pool: pg.Pool): Promise<string[]> {
 
 export const waitForPerson = (pool: pg.Pool, importId: string, epoch: number, what: object) =>
   one(pool, 'select * from waybill.wait_for_person($1, $2, $3)', [importId, epoch, JSON.stringify(what)]);
-
-export const endWait = (pool: pg.Pool, importId: string, epoch: number) =>
-  one(pool, 'select * from waybill.end_wait($1, $2)', [importId, epoch]);
 
 export interface Proof {
   ok: boolean;

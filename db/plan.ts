@@ -268,28 +268,44 @@ async function freeze(
       batches.map((b) => b.digest),
     ],
   );
-  const digest = (
-    await client.query<{ digest: string }>(
-      `select encode(sha256(convert_to($2::text || coalesce((select string_agg(concat_ws(':', batch, first_seq, last_seq, rows, digest), ',' order by batch)
-         from waybill.batches where import_id = $1 and wave = $3), ''), 'UTF8')), 'hex') as digest`,
-      [importId, JSON.stringify(counts), wave],
-    )
-  ).rows[0]!.digest;
-  await client.query(
-    'insert into waybill.plans (import_id, version, epoch, digest, counts, program) values ($1, $2, $6, $3, $4, $5)',
-    [importId, version, digest, JSON.stringify(counts), JSON.stringify(program), request.epoch],
+  const digest = await storePlan(client, { request, version, wave, counts, program, generation, approvedBy });
+  return { version, digest, counts, batches: batches.length };
+}
+
+/** Writes the plan's row with the digest over its batches, what the import now stands at, and who approved it. */
+export async function storePlan(
+  client: pg.PoolClient,
+  plan: {
+    request: PlanRequest;
+    version: number;
+    wave: number;
+    counts: PlanCounts;
+    program: object;
+    generation: number | null;
+    approvedBy: string | null;
+  },
+): Promise<string> {
+  const { importId, epoch } = plan.request;
+  const { version, wave, counts } = plan;
+  const stored = await client.query<{ digest: string }>(
+    `insert into waybill.plans (import_id, version, epoch, digest, counts, program)
+     select $1, $2, $3, encode(sha256(convert_to($4::text || coalesce(string_agg(
+         concat_ws(':', batch, first_seq, last_seq, rows, digest), ',' order by batch), ''), 'UTF8')), 'hex'), $4::jsonb, $5
+     from waybill.batches where import_id = $1 and wave = $6
+     returning digest`,
+    [importId, version, epoch, JSON.stringify(counts), JSON.stringify(plan.program), wave],
   );
   await client.query(
     'update waybill.imports set plan_version = $2, turn_generation = $3 where import_id = $1',
-    [importId, version, generation],
+    [importId, version, plan.generation],
   );
-  if (approvedBy !== null) {
+  if (plan.approvedBy !== null) {
     await client.query(
       'insert into waybill.waves (import_id, wave, plan_version, approved_by) values ($1, $2, $3, $4)',
-      [importId, wave, version, approvedBy],
+      [importId, wave, version, plan.approvedBy],
     );
   }
-  return { version, digest, counts, batches: batches.length };
+  return stored.rows[0]!.digest;
 }
 
 /**

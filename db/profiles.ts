@@ -61,6 +61,8 @@ export async function pinProfile(
     mapping: Mapping;
     madeBy: string;
     byPerson: boolean;
+    /** The import must be waiting for just this answer in this epoch; its wait ends in the same transaction. */
+    answers?: { epoch: number };
   },
 ): Promise<{ name: string; version: number }> {
   const what = pin.mapping.fields.map(({ field, column, constant, format, values }) => ({
@@ -103,9 +105,22 @@ export async function pinProfile(
       ).rows[0]!.version;
     } else if (pin.byPerson) {
       await client.query(
-        'update waybill.profiles set by_person = true, made_by = $5 where tenant_id = $1 and dataset = $2 and name = $3 and version = $4 and not by_person',
+        'update waybill.profiles set by_person = true, made_by = $5, created_at = now() where tenant_id = $1 and dataset = $2 and name = $3 and version = $4',
         [pin.tenantId, pin.dataset, pin.name, version, pin.madeBy],
       );
+    }
+    if (pin.answers) {
+      const row = (
+        await client.query<{ status: string; profile: string | null; profile_version: number | null }>(
+          'select * from waybill.lock_import($1)',
+          [pin.importId],
+        )
+      ).rows[0]!;
+      // An earlier attempt whose answer was lost.
+      if (row.status !== 'waiting' && row.profile === pin.name && row.profile_version === version) {
+        return { name: pin.name, version };
+      }
+      await client.query(`select waybill.answer_wait($1, $2, 'mapping')`, [pin.importId, pin.answers.epoch]);
     }
     await client.query('update waybill.imports set profile = $2, profile_version = $3 where import_id = $1', [
       pin.importId,

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { differs, rowHash } from './apply-program.ts';
 import { quoteName, withCancellableTransaction } from './connect.ts';
-import { planOfEpoch, planTable, type Plan, type PlanCounts, type PlanRequest } from './plan.ts';
+import { planOfEpoch, planTable, storePlan, type Plan, type PlanCounts, type PlanRequest } from './plan.ts';
 import { keyJoin } from './target.ts';
 
 /**
@@ -38,6 +38,11 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
     ).rows[0]!;
     const version = before.version + 1;
     const wave = before.wave + 1;
+    // A late attempt of the old epoch may be committing one of these: wait for it, then see its receipt.
+    await client.query(
+      'select from waybill.batches where import_id = $1 and superseded_at is null order by wave, batch for update',
+      [importId],
+    );
     const open = `b.import_id = $1 and b.superseded_at is null and not exists (
       select from waybill.receipts r where (r.import_id, r.wave, r.batch) = (b.import_id, b.wave, b.batch))`;
 
@@ -53,10 +58,10 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
         (f) =>
           `case when t._found and (${difference}) then t.${quoteName(f.column)} end as ${quoteName('s_' + f.column)}`,
       );
-      // A row that upsert would create and update-only may not, or the other way round, is found out by apply.
+      // Update-only leaves a record that is gone to apply, which says so; insert-only does not turn to updating.
       await client.query(
         `update ${plan} p set ${['_decision = d._decision', ...seen.map((name) => `${name} = d.${name}`)].join(', ')}
-         from (select ${['p._record', `case when t._found is null then 'create' when ${difference} then 'update' else 'unchanged' end as _decision`, ...live].join(', ')}
+         from (select ${['p._record', `case when t._found is null then '${mode === 'update' ? 'update' : 'create'}' when ${difference} then 'update' else 'unchanged' end as _decision`, ...live].join(', ')}
            from ${plan} p join waybill.batches b on p._seq between b.first_seq and b.last_seq and ${open}
            left join lateral (select ${['true as _found', ...written.map((f) => quoteName(f.column))].join(', ')}
              from ${target.name} where ${keyJoin(target, tenantId, 'p')}) t on true) d
@@ -79,41 +84,26 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
       [importId, wave],
     );
     const now = (
-      await client.query<{
-        creates: number;
-        updates: number;
-        unchanged: number;
-        batches: number;
-        digest: string;
-      }>(
+      await client.query<{ creates: number; updates: number; unchanged: number; batches: number }>(
         `select count(*) filter (where _decision = 'create')::float8 as creates,
            count(*) filter (where _decision = 'update')::float8 as updates,
            count(*) filter (where _decision = 'unchanged')::float8 as unchanged,
-           (select count(*)::int from waybill.batches where import_id = $1 and wave = $2) as batches,
-           encode(sha256(convert_to($2::text || (select string_agg(concat_ws(':', batch, first_seq, last_seq, rows, digest), ',' order by batch)
-             from waybill.batches where import_id = $1 and wave = $2), 'UTF8')), 'hex') as digest
+           (select count(*)::int from waybill.batches where import_id = $1 and wave = $2) as batches
          from ${plan}`,
         [importId, wave],
       )
     ).rows[0]!;
-    const counts: PlanCounts = {
-      ...before.counts,
-      creates: now.creates,
-      updates: now.updates,
-      unchanged: now.unchanged,
-    };
-    await client.query(
-      'insert into waybill.plans (import_id, version, epoch, digest, counts, program) values ($1, $2, $6, $3, $4, $5)',
-      [importId, version, now.digest, JSON.stringify(counts), JSON.stringify(before.program), epoch],
-    );
-    await client.query(
-      'insert into waybill.waves (import_id, wave, plan_version, approved_by) values ($1, $2, $3, $4)',
-      [importId, wave, version, before.approved_by],
-    );
-    await client.query(
-      'update waybill.imports set plan_version = $2, turn_generation = $3 where import_id = $1',
-      [importId, version, before.generation],
-    );
-    return { version, digest: now.digest, counts, batches: now.batches };
+    const { batches, ...moved } = now;
+    const counts: PlanCounts = { ...before.counts, ...moved };
+    const digest = await storePlan(client, {
+      request,
+      version,
+      wave,
+      counts,
+      program: before.program,
+      generation: before.generation,
+      approvedBy: before.approved_by,
+    });
+    return { version, digest, counts, batches };
   });
 }

@@ -75,8 +75,9 @@ export async function describeTarget(
     [relation.oid],
   );
   const index = (
-    await client.query<{ usable: boolean; key: KeyPart[] }>(
-      `select x.indisunique and x.indisvalid and x.indisready and x.indimmediate and x.indpred is null as usable,
+    await client.query<{ usable: boolean; folds: boolean; key: KeyPart[] }>(
+      `select exists (select from pg_collation l where l.oid = any(x.indcollation) and not l.collisdeterministic) as folds,
+          x.indisunique and x.indisvalid and x.indisready and x.indimmediate and x.indpred is null as usable,
          (select json_agg(json_build_object('expression', pg_get_indexdef(x.indexrelid, n, true),
             'column', a.attname, 'type', format_type(k.atttypid, k.atttypmod)) order by n)
           from generate_series(1, x.indnkeyatts) n
@@ -90,6 +91,11 @@ export async function describeTarget(
   if (!index?.usable) {
     throw new TargetRefused(
       `${schema}.${table} has no full, valid, immediate unique index named ${keyIndex}; an import needs one as its key.`,
+    );
+  }
+  if (index.folds) {
+    throw new TargetRefused(
+      `The key index ${keyIndex} compares text by a collation for which different texts are equal. Waybill cannot tell its keys apart the same way yet; use an expression such as lower(...) instead.`,
     );
   }
   const traits = (

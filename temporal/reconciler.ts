@@ -57,7 +57,6 @@ export async function reconcile({ pool, client, store, log }: ReconcilerDeps): P
     if (!mine) return;
     try {
       await expireUploads(pool, log);
-      await abortLeftUploads(pool, store);
       const open = await pool.query<
         ImportRow & { receipts: number; restarts: number; restarted_at_receipts: number | null }
       >(
@@ -76,6 +75,7 @@ export async function reconcile({ pool, client, store, log }: ReconcilerDeps): P
           ),
         );
       }
+      await abortLeftUploads(pool, store, log);
     } finally {
       await lock.query('select pg_advisory_unlock($1)', [RECONCILER_LOCK]);
     }
@@ -203,13 +203,20 @@ async function expireUploads(pool: pg.Pool, log: Logger): Promise<void> {
 }
 
 /** Parts in the store of uploads whose import has ended: the store may have been away when it did. */
-async function abortLeftUploads(pool: pg.Pool, store: ObjectStore): Promise<void> {
+async function abortLeftUploads(pool: pg.Pool, store: ObjectStore, log: Logger): Promise<void> {
   const left = await pool.query<{ import_id: string; tenant_id: string; store_upload_id: string }>(
     `select i.import_id, i.tenant_id, u.store_upload_id from waybill.uploads u join waybill.imports i using (import_id)
      where i.status in ('cancelled', 'failed') and u.completed_at is null and u.aborted_at is null limit 100`,
   );
   for (const { import_id, tenant_id, store_upload_id } of left.rows) {
-    await store.abortUpload(objectKeys(tenant_id, import_id).source, store_upload_id);
-    await pool.query('update waybill.uploads set aborted_at = now() where import_id = $1', [import_id]);
+    try {
+      await store.abortUpload(objectKeys(tenant_id, import_id).source, store_upload_id);
+      await pool.query('update waybill.uploads set aborted_at = now() where import_id = $1', [import_id]);
+    } catch (error) {
+      log.warn(
+        { err: error, import: import_id },
+        'the parts of this upload could not be removed; the next pass tries again',
+      );
+    }
   }
 }

@@ -10,6 +10,7 @@ import {
   pauseSignal,
   progressQuery,
   resumeSignal,
+  startedSignal,
   turnSignal,
   type ImportFileInput,
   type Progress,
@@ -33,6 +34,10 @@ export async function importFile(input: ImportFileInput): Promise<ImportResult> 
   const { workflowId, runId } = wf.workflowInfo();
   const state = new RunState(importId);
   listen(state);
+  // Cancel pressed in Temporal, at any moment: a paused run listens to it too.
+  wf.CancellationScope.current().cancelRequested.catch(() =>
+    state.wantStop({ what: 'cancel', actor: 'temporal', reason: 'Cancelled in Temporal.' }),
+  );
   let last: ImportResult = { status: 'over' };
 
   for (;;) {
@@ -46,12 +51,12 @@ export async function importFile(input: ImportFileInput): Promise<ImportResult> 
       if (claimed.status === 'paused') throw new Interrupted();
       last = await state.interruptible(() => run(state, claimed));
       await finishUp(state);
-      if (!state.takeResume()) return last;
+      if (!state.restartWanted) return last;
     } catch (error) {
       if (error instanceof wf.ContinueAsNew) throw error;
       const ended = await settle(state, error, workflowId, runId);
-      // A retry may come while the last run still cleans up: its start is then a resume to this one.
-      if (ended && !state.takeResume()) return ended;
+      // A retry may come while the last run still cleans up: its start is then a signal to this one.
+      if (ended && !state.restartWanted) return ended;
       if (ended) last = ended;
     }
     if (wf.workflowInfo().continueAsNewSuggested) {
@@ -67,10 +72,11 @@ async function run(state: RunState, claimed: Claimed): Promise<ImportResult> {
     const plan = claimed.plan ?? (await prepare(state, claimed));
     if (claimed.policy !== 'auto') {
       await review(state, claimed, plan);
+      if (state.heavy) await takeTurn(state, 'slot');
       await takeTurn(state, 'turn');
     }
   } else {
-    if (claimed.heavy) await takeTurn(state, 'slot');
+    if (state.heavy) await takeTurn(state, 'slot');
     const { moved } = await takeTurn(state, 'turn');
     if (moved) await state.throughOutage(() => load('decide again what was not applied').rebase(state.at()));
   }
@@ -101,10 +107,11 @@ async function prepare(state: RunState, claimed: Claimed): Promise<Planned> {
   }
 
   await state.enter('validate');
-  if (file.heavy) await takeTurn(state, 'slot');
+  state.heavy = file.heavy;
+  if (state.heavy) await takeTurn(state, 'slot');
   await stageAll(state, file.hostQueue);
-  // Nobody will look at the plan before it is applied: then it must be of the target as it is in our turn.
-  if (claimed.policy === 'auto') await takeTurn(state, 'turn');
+  // Perhaps nobody will look at the plan before it is applied: then it must be of the target as it is in our turn.
+  if (claimed.policy !== 'review') await takeTurn(state, 'turn');
   return planAll(state, file.hostQueue);
 }
 
@@ -116,7 +123,12 @@ async function review(state: RunState, claimed: Claimed, plan: Planned): Promise
   state.plan = { version, digest };
   if (reasons.length === 0) {
     await state.throughOutage(() =>
-      control('by the guard').approve({ ...state.at(), plan: { version, digest }, actor: 'guard' }),
+      control('by the guard').approve({
+        ...state.at(),
+        plan: { version, digest },
+        actor: 'guard',
+        endsWait: false,
+      }),
     );
   } else {
     await state.waitForPerson({ what: 'approval', reasons, plan: state.plan, counts }, () => state.approved);
@@ -175,15 +187,14 @@ async function takeTurn(state: RunState, kind: 'turn' | 'slot'): Promise<{ moved
 async function applyAll(state: RunState): Promise<void> {
   const pending = await state.throughOutage(() => control().pending(state.at()));
   if (!pending) throw new Error('nobody approved this plan');
+  const at = state.at();
   const ranges = activities.laneRanges(pending.ranges, pending.lanes);
   let next = 0;
   const lane = async () => {
     for (let range = ranges[next++]; range !== undefined; range = ranges[next++]) {
       const { first, last } = range;
       const summary = `batches ${first} to ${last} of wave ${pending.wave}`;
-      await state.throughOutage(() =>
-        load(summary).apply({ ...state.at(), wave: pending.wave, first, last }),
-      );
+      await state.throughOutage(() => load(summary).apply({ ...at, wave: pending.wave, first, last }));
     }
   };
   await Promise.all(Array.from({ length: pending.lanes }, lane));
@@ -197,12 +208,7 @@ async function settle(
   runId: string,
 ): Promise<{ status: string } | null> {
   const { importId } = state;
-  // Of the run itself: an activity may also end as cancelled because its worker shuts down.
-  const cancelledInTemporal = wf.CancellationScope.current().consideredCancelled;
   return wf.CancellationScope.nonCancellable(async () => {
-    if (cancelledInTemporal && !state.stopWanted) {
-      state.stopWanted = { what: 'cancel', actor: 'temporal', reason: 'Cancelled in Temporal.' };
-    }
     const stop = state.takeStop();
     if (stop) {
       await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
@@ -233,7 +239,7 @@ async function settle(
         // Signals end the wait; the timer is for a resume whose signal was lost.
         await wf.condition(
           () => state.resumeWanted !== null || state.stopWanted !== null,
-          Math.min(60, looks + 1) * 60_000,
+          Math.min(5, looks + 1) * 60_000,
         );
         const stop = state.takeStop();
         const resume = state.takeResume();
@@ -266,6 +272,9 @@ function listen(state: RunState): void {
     state.wantStop({ what: 'cancel', actor: message?.actor ?? 'a signal', reason: message?.reason }),
   );
   wf.setHandler(resumeSignal, (message) => state.wantResume(message?.actor ?? 'a signal'));
+  wf.setHandler(startedSignal, () => {
+    state.restartWanted = true;
+  });
   wf.setHandler(turnSignal, () => {
     state.turnFreed = true;
   });
@@ -280,7 +289,7 @@ function listen(state: RunState): void {
   wf.setHandler(
     approveUpdate,
     async ({ plan, actor }) => {
-      await control().approve({ importId: state.importId, epoch: state.epoch, plan, actor });
+      await control().approve({ ...state.at(), plan, actor, endsWait: true });
       state.approved = true;
     },
     {

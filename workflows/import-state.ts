@@ -37,6 +37,9 @@ export class RunState {
   stopWanted: Stop | null = null;
   resumeWanted: { actor: string } | null = null;
   turnFreed = false;
+  /** Somebody started the import again while this run was ending. */
+  restartWanted = false;
+  heavy = false;
   confirmed = false;
   approved = false;
   plan: { version: number; digest: string } | null = null;
@@ -51,8 +54,10 @@ export class RunState {
 
   begin(claimed: Claimed): void {
     this.epoch = claimed.epoch;
-    // A resume from before the claim has had its effect.
+    // What was asked before the claim has had its effect.
     this.resumeWanted = null;
+    this.restartWanted = false;
+    this.heavy = claimed.heavy;
     this.status = claimed.status;
     this.waitingFor = null;
     this.approved = claimed.approvedWave !== null;
@@ -86,6 +91,8 @@ export class RunState {
     try {
       return await this.scope.run(work);
     } catch (error) {
+      // A lane that lives on would come back later, in an epoch that is not its own.
+      this.scope.cancel();
       if (this.stopWanted && wf.isCancellation(error)) throw new Interrupted();
       throw error;
     } finally {
@@ -131,19 +138,19 @@ export class RunState {
     answered: () => boolean,
   ): Promise<void> {
     if (!answered()) {
-      await this.throughOutage(() =>
-        control(`for ${what.what}`).wait({
-          importId: this.importId,
-          epoch: this.epoch,
-          what: { ...what, since: now() },
-        }),
-      );
+      const since = now();
+      const waiting = { ...this.at(), what: { ...what, since } };
+      await this.throughOutage(() => control(`for ${what.what}`).wait(waiting));
       this.status = 'waiting';
-      this.waitingFor = { what: what.what, since: now() };
+      this.waitingFor = { what: what.what, since };
       this.show();
-      await wf.condition(answered);
+      // Signals and updates end the wait. The timer is for a cancel whose signal was lost: the same call again then
+      // finds itself fenced.
+      for (let looks = 1; !(await wf.condition(answered, Math.min(10, looks) * 60_000)); looks++) {
+        if (wf.workflowInfo().continueAsNewSuggested) throw new Interrupted();
+        await this.throughOutage(() => control(`still for ${what.what}`).wait(waiting));
+      }
     }
-    await this.throughOutage(() => control().goOn(this.at()));
     this.status = 'running';
     this.waitingFor = null;
     this.show();

@@ -27,6 +27,8 @@ export interface Progress {
 export const pauseSignal = defineSignal<[{ actor?: string }?]>('pause');
 export const resumeSignal = defineSignal<[{ actor?: string }?]>('resume');
 export const cancelSignal = defineSignal<[{ actor?: string; reason?: string }?]>('cancel');
+/** Comes with every start: a run that is just ending goes on with the import instead of missing it. */
+export const startedSignal = defineSignal('started');
 /** Sent by whoever gave a turn back to the next in line. */
 export const turnSignal = defineSignal('turn');
 

@@ -39,12 +39,15 @@ begin
   if i.status not in ('queued', 'running', 'paused', 'waiting') then
     return null;
   end if;
+  -- Whoever goes on asks for slot and turn again, in that order: two that held one each would wait for ever.
+  delete from waybill.tickets where import_id = p_import;
+  update waybill.turns set holder = null where holder = p_import;
   update waybill.imports set
     epoch = epoch + 1,
     workflow_run_id = p_run,
     status = case when status in ('queued', 'waiting') then 'running' else status end,
     waiting_for = case when status in ('queued', 'waiting') then null else waiting_for end,
-    started_at = coalesce(started_at, clock_timestamp())
+    started_at = case when status = 'paused' then started_at else coalesce(started_at, clock_timestamp()) end
   where import_id = p_import
   returning * into i;
   return i;
@@ -125,29 +128,28 @@ begin
   return i;
 end $$;
 
--- A person has answered: the run goes on.
-create function waybill.end_wait(p_import text, p_epoch int) returns waybill.imports language plpgsql as $$
+-- A person has answered: the run goes on. Only if it waits for just that.
+create function waybill.answer_wait(p_import text, p_epoch int, p_what text) returns void language plpgsql as $$
 declare
   i waybill.imports := waybill.lock_import(p_import);
 begin
-  if i.epoch <> p_epoch or i.status not in ('waiting', 'running') then
-    raise exception 'fenced: % may not go on', p_import using errcode = 'WB001';
+  if i.epoch <> p_epoch or i.status <> 'waiting' or i.waiting_for ->> 'what' is distinct from p_what then
+    raise exception 'fenced: % does not wait for %', p_import, p_what using errcode = 'WB001';
   end if;
-  update waybill.imports set status = 'running', waiting_for = null where import_id = p_import returning * into i;
-  return i;
+  update waybill.imports set status = 'running', waiting_for = null where import_id = p_import;
 end $$;
 
 -- Opens an ended run again; it goes on from its receipts.
-create function waybill.reopen(p_import text, p_actor text, p_action text, p_counts_as_restart boolean)
+create function waybill.reopen(p_import text, p_actor text)
 returns waybill.imports language plpgsql as $$
 declare
   i waybill.imports := waybill.lock_import(p_import);
 begin
   if i.status in ('failed', 'cancelled', 'unproven') and i.object_key is not null then
     update waybill.imports set status = 'queued', epoch = epoch + 1, finished_at = null, error = null,
-      waiting_for = null, accounting = null
+      waiting_for = null, accounting = null, restarts = 0, restarted_at_receipts = null
     where import_id = p_import returning * into i;
-    insert into waybill.audit (tenant_id, import_id, actor, action) values (i.tenant_id, p_import, p_actor, p_action);
+    insert into waybill.audit (tenant_id, import_id, actor, action) values (i.tenant_id, p_import, p_actor, 'retry');
   end if;
   return i;
 end $$;

@@ -91,7 +91,7 @@ begin
   return records;
 end $$;
 
-create function waybill.apply_batch(p_epoch int, p_mode text, p_program jsonb, b waybill.batches)
+create function waybill.apply_batch(p_epoch int, p_mode text, p_program jsonb, p_look_at_unchanged boolean, b waybill.batches)
 returns waybill.receipts language plpgsql as $$
 declare
   r waybill.receipts;
@@ -117,6 +117,14 @@ begin
       b.import_id, found_rows.rows, found_rows.digest, b.rows, b.digest using errcode = 'WB002';
   end if;
   r.unchanged := found_rows.unchanged;
+  if p_look_at_unchanged and found_rows.unchanged > 0 then
+    execute p_program ->> 'planned' into lost using b.first_seq, b.last_seq, 'unchanged';
+    execute p_program ->> 'classify' into c using b.first_seq, b.last_seq, lost;
+    n := waybill.note_outcomes(b.import_id, b.wave, b.batch, c.different || c.absent, 'unchanged', 'stale', 'stale',
+      'The record was equal to the row when the plan was made and has been changed or removed since.');
+    r.unchanged := r.unchanged - n;
+    r.stale := n;
+  end if;
 
   if found_rows.creates > 0 then
     if not one_by_one then
@@ -223,6 +231,7 @@ declare
   i waybill.imports;
   b waybill.batches;
   program jsonb;
+  look_at_unchanged boolean;
 begin
   select * into i from waybill.imports where import_id = p_import;
   if not found then
@@ -249,7 +258,9 @@ begin
       using errcode = 'WB001';
   end if;
 
-  select p.program into program from waybill.waves v
+  -- What was found equal in our own turn is equal. A plan that waited for a person, or lost its turn, looks again.
+  select p.program, (p.program ->> 'reviewed')::boolean and (v.approved_by <> 'guard' or v.wave > 1)
+    into program, look_at_unchanged from waybill.waves v
     join waybill.plans p on p.import_id = v.import_id and p.version = v.plan_version
     where v.import_id = p_import and v.wave = p_wave;
   if program is null then
@@ -263,6 +274,6 @@ begin
     if b.superseded_at is not null then
       raise exception 'fenced: batch %.% was superseded', b.wave, b.batch using errcode = 'WB001';
     end if;
-    return next waybill.apply_batch(p_epoch, i.mode, program, b);
+    return next waybill.apply_batch(p_epoch, i.mode, program, look_at_unchanged, b);
   end loop;
 end $$;
