@@ -149,7 +149,10 @@ test('of a file that was fetched and found unchanged nothing stays in the store'
     body: { name: 'theirs', url: `${base}/same.csv`, dataset: 'products', cron: '0 3 1 1 *', policy: 'auto' },
   });
   for (const outcome of ['imported', 'unchanged', 'unchanged']) {
-    expect(await run(body.id, app.foreign.admin)).toMatchObject({ outcome, message: outcome === 'imported' ? null : expect.anything() });
+    expect(await run(body.id, app.foreign.admin)).toMatchObject({
+      outcome,
+      message: outcome === 'imported' ? null : expect.anything(),
+    });
   }
   const [imported] = await importsOf(body.id);
   const [{ tenant }] = await app.owner<[{ tenant: string }]>`
