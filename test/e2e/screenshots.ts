@@ -154,7 +154,7 @@ try {
   await page.getByRole('link', { name: 'supplier_list.csv' }).waitFor();
   await page.route('**/api/**', (route) => route.abort());
   await page.getByRole('link', { name: 'Datasets' }).click();
-  await page.getByText('Waybill does not answer').waitFor();
+  await page.getByRole('heading', { name: 'Waybill does not answer' }).waitFor();
   await shoot(page, 'server-away-1440-light');
 } finally {
   await browser.close();

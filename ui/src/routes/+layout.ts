@@ -12,10 +12,13 @@ export const load: LayoutLoad = async ({ fetch, url, untrack, depends }) => {
   depends('waybill:session');
   await loadMessages();
   const path = untrack(() => url.pathname);
-  if (path === '/sign-in') return { session: null };
+  if (path === '/sign-in') return { session: null, away: false };
   try {
-    return { session: await whoAmI({ fetch }) };
+    return { session: await whoAmI({ fetch }), away: false };
   } catch (error) {
+    // Thrown here it would end in SvelteKit's last-resort page, which never tries again.
+    if (error instanceof ApiError && (error.status === 0 || error.status >= 500))
+      return { session: null, away: true };
     if (!(error instanceof ApiError) || error.status !== 401) throw error;
     const next = untrack(() => url.pathname + url.search);
     redirect(307, next === '/' ? '/sign-in' : `/sign-in?next=${encodeURIComponent(next)}`);
