@@ -5,11 +5,20 @@ import type { Instance } from './instance.ts';
 export interface Seen {
   at: number;
   status: string;
+  /** Phase, and what it is at. */
+  step: string;
+  /** Rows parsed, staged and written: grows while rows move. */
+  rows: number;
   eta: number | null;
 }
 
 interface Delta {
   status?: string;
+  step?: string | null;
+  activity?: string | null;
+  rows_parsed?: number;
+  rows_valid?: number;
+  rows_written?: number;
   eta_seconds?: number | null;
 }
 
@@ -33,7 +42,13 @@ export function watchEvents(instance: Instance, importId: string): { stop(): Pro
         const data = block.split('\n').find((line) => line.startsWith('data: '));
         if (!data) continue;
         state = { ...state, ...(JSON.parse(data.slice(6)) as Delta) };
-        seen.push({ at: Date.now(), status: state.status ?? '', eta: state.eta_seconds ?? null });
+        seen.push({
+          at: Date.now(),
+          status: state.status ?? '',
+          step: [state.step, state.activity].filter(Boolean).join(' '),
+          rows: (state.rows_parsed ?? 0) + (state.rows_valid ?? 0) + (state.rows_written ?? 0),
+          eta: state.eta_seconds ?? null,
+        });
       }
     }
   };
