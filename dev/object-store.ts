@@ -57,9 +57,35 @@ function clientOf(settings: S3Settings): Client {
 async function answers(client: Client, bucket: string): Promise<boolean> {
   try {
     await client.bucketExists(bucket);
+    await readMarker(client, bucket);
     return true;
   } catch {
     // Not there yet, or its parts have not found each other; the log is shown when time is up.
+    return false;
+  }
+}
+
+/** Written at the first start. Large enough to lie in a volume and not in the filer's own records. */
+const MARKER = { key: '.waybill/started', bytes: 64 * 1024 };
+
+/**
+ * After a restart the S3 gateway answers before the volumes have told the master where they are, and reads of what was
+ * stored earlier end with 500 for about a second: only a read that comes through says that it is ready.
+ */
+async function readMarker(client: Client, bucket: string): Promise<void> {
+  try {
+    (await client.getObject(bucket, MARKER.key)).resume();
+  } catch (error) {
+    if (!['NoSuchKey', 'NoSuchBucket'].includes((error as { code?: string }).code ?? '')) throw error;
+  }
+}
+
+async function writeMarker(client: Client, bucket: string): Promise<boolean> {
+  try {
+    await client.putObject(bucket, MARKER.key, Buffer.alloc(MARKER.bytes, 'x'));
+    return true;
+  } catch {
+    // No volume to write to yet; the log is shown when time is up.
     return false;
   }
 }
@@ -134,6 +160,7 @@ export async function startObjectStore(
   try {
     await server.ready(() => answers(client, bucket), 60_000);
     if (!(await client.bucketExists(bucket))) await client.makeBucket(bucket, REGION);
+    await server.ready(() => writeMarker(client, bucket), 60_000);
     await checkCors(settings);
   } catch (error) {
     await server.stop();
