@@ -126,8 +126,9 @@ export async function startInstance(environment: NodeJS.ProcessEnv = {}): Promis
   const deadline = Date.now() + 180_000;
   while (!existsSync(runFile)) {
     if (supervisor.exitCode !== null || Date.now() > deadline) {
-      await killAll(supervisor, data);
-      throw new Error(`the instance did not start:\n${readFileSync(logFile, 'utf8')}`);
+      const why = readFileSync(logFile, 'utf8');
+      await discard(supervisor, data);
+      throw new Error(`the instance did not start:\n${why}`);
     }
     await delay(50);
   }
@@ -155,6 +156,12 @@ async function killAll(supervisor: ChildProcess, data: string): Promise<void> {
     }
   }
   while (all.some((pid) => identify(pid) !== null)) await delay(10);
+}
+
+async function discard(supervisor: ChildProcess, data: string): Promise<void> {
+  await killAll(supervisor, data);
+  removeCluster(data);
+  rmSync(data, { recursive: true, force: true });
 }
 
 /** Children of a process, from the system's own list. */
@@ -379,9 +386,7 @@ async function connect(data: string, supervisor: ChildProcess, env: NodeJS.Proce
     async stop() {
       await pool.end();
       await connection.close();
-      await killAll(supervisor, data);
-      removeCluster(data);
-      rmSync(data, { recursive: true, force: true });
+      await discard(supervisor, data);
     },
   };
 }
