@@ -4,6 +4,7 @@
  * code is left; otherwise a change that does not replay needs patched().
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { seedTarget, writeCsv } from '../faults/files.ts';
@@ -87,7 +88,11 @@ try {
     // Who did the work and where says nothing here.
     const json = JSON.stringify(
       JSON.parse(historyToJSON(await handle.fetchHistory())),
-      (key, value: unknown) => (key === 'identity' || key === 'lastWorkerIdentity' ? 'a worker' : value),
+      (key, value: unknown) => {
+        if (key === 'identity' || key === 'lastWorkerIdentity') return 'a worker';
+        if (key === 'stackTrace') return '';
+        return typeof value === 'string' ? value.replace(`@${hostname()}`, '@host') : value;
+      },
     );
     writeFileSync(join(folder, `${name}.json`), `${json}\n`);
     console.log(
