@@ -102,7 +102,16 @@ export interface Submit {
   size?: number;
 }
 
-export async function startInstance(environment: NodeJS.ProcessEnv = {}): Promise<Instance> {
+let lastStart: Promise<unknown> = Promise.resolve();
+
+/** One after another: two that look for free ports at the same moment find the same ones. */
+export function startInstance(environment: NodeJS.ProcessEnv = {}): Promise<Instance> {
+  const started = lastStart.then(() => start(environment));
+  lastStart = started.catch(() => {});
+  return started;
+}
+
+async function start(environment: NodeJS.ProcessEnv): Promise<Instance> {
   const data = mkdtempSync(join(tmpdir(), 'waybill-faults-'));
   // mkdtemp's mode would keep PostgreSQL's account out of it.
   chmodSync(data, 0o711);
