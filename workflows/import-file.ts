@@ -70,12 +70,10 @@ export async function importFile(input: ImportFileInput): Promise<ImportResult> 
 async function run(state: RunState, claimed: Claimed): Promise<ImportResult> {
   if (claimed.approvedWave === null) {
     const plan = claimed.plan ?? (await prepare(state, claimed));
-    if (claimed.policy !== 'auto') {
-      await review(state, claimed, plan);
-      if (state.heavy) await takeTurn(state, 'slot');
-      await takeTurn(state, 'turn');
-    }
-  } else {
+    if (claimed.policy !== 'auto') await review(state, claimed, plan);
+  }
+  // A first run under `auto` is still in the turn that it planned in; every other asks for it (again).
+  if (claimed.approvedWave !== null || claimed.policy !== 'auto') {
     if (state.heavy) await takeTurn(state, 'slot');
     const { moved } = await takeTurn(state, 'turn');
     if (moved) await state.throughOutage(() => load('decide again what was not applied').rebase(state.at()));
