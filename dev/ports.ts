@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
 
 function listen(port: number): Promise<Server | null> {
@@ -9,6 +10,24 @@ function listen(port: number): Promise<Server | null> {
     });
     server.listen({ port, host: '127.0.0.1', exclusive: true }, () => resolve(server));
   });
+}
+
+/**
+ * Where a port of no particular number is taken from: below what systems give to outgoing connections (Linux from
+ * 32768, others from 49152), one of which would otherwise sit on it by the time the server binds it.
+ */
+const LOWEST = 20_000;
+const HIGHEST = 32_000;
+const TRIES = 200;
+
+async function listenAnywhere(): Promise<Server> {
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    const server = await listen(randomInt(LOWEST, HIGHEST));
+    if (server) return server;
+  }
+  throw new Error(
+    `No free port on 127.0.0.1 was found between ${LOWEST} and ${HIGHEST}. Close some programs.`,
+  );
 }
 
 /** Two names whose ports have to be this far apart. */
@@ -32,11 +51,8 @@ export async function choosePorts<Name extends string>(
     held.push(server);
     chosen[name] = (server.address() as { port: number }).port;
   };
-  const anyFree = async (port: number): Promise<Server> => {
-    const server = (await listen(port)) ?? (await listen(0));
-    if (!server) throw new Error('The system has no free port on 127.0.0.1 left. Close some programs.');
-    return server;
-  };
+  const anyFree = async (port: number): Promise<Server> =>
+    (port === 0 ? null : await listen(port)) ?? (await listenAnywhere());
   try {
     for (const { lower, upper, distance } of pairs) {
       while (!(lower in chosen)) {

@@ -8,6 +8,7 @@ import { Client as Temporal, Connection } from '@temporalio/client';
 import { Client as S3 } from 'minio';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { findBinary } from './binaries.ts';
 import { identify, readPidFile } from './processes.ts';
 import { removeCluster } from './postgres.ts';
 import { startServices, type Services } from './services.ts';
@@ -131,6 +132,39 @@ test('a port that somebody else has taken is left to them', async () => {
     await new Promise((resolve) => other.close(resolve));
   }
 }, 120_000);
+
+/** A program in front of the store's own, which at its first call sits down on the volume's port before it goes on. */
+const THIEF = (weed: string, done: string): string => `#!/bin/sh
+if [ "$1" = mini ] && mkdir '${done}' 2>/dev/null; then
+  port=$(printf '%s\\n' "$@" | sed -n 's/^-volume.port=//p')
+  '${process.execPath}' -e "require('node:net').createServer().listen($port, '127.0.0.1', () => console.log('taken')); setTimeout(() => process.exit(), 15000)" > '${done}/log' &
+  until grep -q taken '${done}/log'; do sleep 0.05; done
+fi
+exec '${weed}' "$@"
+`;
+
+test('a port taken between our choice and the start costs a second try', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'waybill-thief-'));
+  chmodSync(folder, 0o711);
+  const weed = await findBinary('weed', () => undefined);
+  writeFileSync(join(folder, 'weed'), THIEF(weed, join(folder, 'done')), { mode: 0o755 });
+  const path = process.env['PATH'];
+  process.env['PATH'] = `${folder}:${path}`;
+  try {
+    const { databaseUrl, temporalAddress } = services;
+    const again = await startServices({
+      dataDir: join(folder, 'data'),
+      usualPorts: false,
+      log: () => undefined,
+      env: { DATABASE_URL: databaseUrl, TEMPORAL_ADDRESS: temporalAddress },
+    });
+    expect(existsSync(join(folder, 'done'))).toBe(true);
+    await again.stop();
+  } finally {
+    process.env['PATH'] = path;
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 60_000);
 
 test('a service of the user’s own is used and not started', async () => {
   const external = await startServices({

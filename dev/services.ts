@@ -5,7 +5,7 @@ import { startObjectStore, STORE_PORT_PAIRS, STORE_PORTS, type S3Settings } from
 import { choosePorts } from './ports.ts';
 import { startPostgres } from './postgres.ts';
 import { readSecrets } from './secrets.ts';
-import { stopLeftover, type Supervised } from './supervisor.ts';
+import { EndedEarly, stopLeftover, type Supervised } from './supervisor.ts';
 import { startTemporal } from './temporal-server.ts';
 
 export type ServiceName = 'postgres' | 'temporal' | 's3';
@@ -46,17 +46,27 @@ function preferredPorts(file: string, usual: boolean): Ports {
   return Object.fromEntries(Object.keys(USUAL_PORTS).map((name) => [name, 0])) as Ports;
 }
 
+/** Which ports belong to whom: a second try must not move those of a service that runs. */
+const PORTS_OF: Record<ServiceName, readonly (keyof Ports)[]> = {
+  postgres: ['postgres'],
+  temporal: ['temporal', 'temporalUi'],
+  s3: Object.keys(STORE_PORTS) as (keyof typeof STORE_PORTS)[],
+};
+
 /** Whoever took a port between our choice and the server's start makes the server die: then again with others. */
 const TRIES = 3;
 
-async function retrying<T>(ports: Ports, start: (ports: Ports) => Promise<T>): Promise<T> {
+async function retrying<T>(name: ServiceName, ports: Ports, start: (ports: Ports) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await start(ports);
     } catch (error) {
-      if (attempt === TRIES || !/address already in use|could not bind|bind:/i.test(String(error)))
-        throw error;
-      Object.assign(ports, await choosePorts(ports, STORE_PORT_PAIRS));
+      const taken =
+        error instanceof EndedEarly &&
+        /address already in use|could not bind|port .* is not available/i.test(error.output);
+      if (attempt === TRIES || !taken) throw error;
+      const own = Object.fromEntries(PORTS_OF[name].map((port) => [port, ports[port]])) as Partial<Ports>;
+      Object.assign(ports, await choosePorts(own as Ports, name === 's3' ? STORE_PORT_PAIRS : []));
     }
   }
 }
@@ -106,7 +116,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   const started = await Promise.allSettled([
     databaseUrl
       ? { url: databaseUrl }
-      : retrying(ports, async ({ postgres: port }) => {
+      : retrying('postgres', ports, async ({ postgres: port }) => {
           const password = secrets.databasePassword;
           const { server, url } = await startPostgres({
             dataDir,
@@ -121,7 +131,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
         }),
     temporalAddress
       ? { address: temporalAddress, ui: env['WAYBILL_TEMPORAL_UI'] ?? null }
-      : retrying(ports, async ({ temporal: port, temporalUi: uiPort }) => {
+      : retrying('temporal', ports, async ({ temporal: port, temporalUi: uiPort }) => {
           const program = await findBinary('temporal', log);
           const namespace = temporalNamespace;
           const start = { program, dataDir, port, uiPort, namespace, log, ...filesOf(dataDir, 'temporal') };
@@ -137,7 +147,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
           secretKey: env['S3_SECRET_KEY'] ?? '',
           region: env['S3_REGION'] || 'us-east-1',
         }
-      : retrying(ports, async (all) => {
+      : retrying('s3', ports, async (all) => {
           const program = await findBinary('weed', log);
           const { s3AccessKey: accessKey, s3SecretKey: secretKey } = secrets;
           const start = {

@@ -36,6 +36,16 @@ export interface Supervised {
   ready(probe: () => Promise<boolean>, timeoutMs: number): Promise<void>;
 }
 
+/** A process that died before it was ready. The reason may stand far above the end of what it wrote. */
+export class EndedEarly extends Error {
+  readonly output: string;
+  constructor(message: string, output: string) {
+    super(message);
+    this.name = 'EndedEarly';
+    this.output = output;
+  }
+}
+
 /** Stops what a killed supervisor left running under this pid file, if it is still the same process. */
 export async function stopLeftover(
   pidFile: string,
@@ -116,10 +126,9 @@ export async function supervise(spec: ProcessSpec, log: (line: string) => void):
     }
   };
 
-  const tail = (): string => {
-    const text = existsSync(spec.logFile) ? readFileSync(spec.logFile).subarray(logStart).toString() : '';
-    return text.trim().split('\n').slice(-15).join('\n');
-  };
+  const output = (): string =>
+    existsSync(spec.logFile) ? readFileSync(spec.logFile).subarray(logStart).toString().trim() : '';
+  const tail = (): string => output().split('\n').slice(-15).join('\n');
 
   await start();
   return {
@@ -137,7 +146,10 @@ export async function supervise(spec: ProcessSpec, log: (line: string) => void):
       void death.then((reason) => (how = reason));
       while (!(await probe())) {
         if (how !== null && onRestart === null) {
-          throw new Error(`${spec.name} ended (${how}) before it was ready. Its log says:\n${tail()}`);
+          throw new EndedEarly(
+            `${spec.name} ended (${how}) before it was ready. Its log says:\n${tail()}`,
+            output(),
+          );
         }
         if (Date.now() > deadline) {
           throw new Error(
