@@ -128,35 +128,136 @@ export interface ColumnFormat {
   date?: 'YMD' | 'DMY' | 'MDY';
 }
 
-export interface MappedField {
+/**
+ * What a profile says of one field's cells, beside the column. Done in this order: split, join, trim, null words, value
+ * map, case; an empty cell then gets the default, or is judged by `empty`.
+ */
+export interface CellRules {
+  format?: ColumnFormat;
+  /** From the text in the cell (trimmed; case and width do not matter) to the text to read instead. */
+  values?: Record<string, string>;
+  /** What an empty cell gets. */
+  default?: string;
+  /** What an empty cell means here, instead of what the dataset says. */
+  empty?: 'keep' | 'clear' | 'block';
+  /** Cells that mean "empty", whatever their case, besides those of the whole profile. */
+  nullWords?: string[];
+  /** `both`: no space around the text; `all`: neither around nor, beyond one, inside it. Absent: text stays as it is. */
+  trim?: 'both' | 'all';
+  case?: 'upper' | 'lower';
+  /** Only one part of the cell: the first is 1, the last is -1. Fields that split may share a column. */
+  split?: { separator: string; part: number };
+  /** More columns whose cells stand behind this one's; empty ones leave no separator behind. */
+  join?: { columns: number[]; headers?: string[]; separator: string };
+}
+
+export type MappingReason =
+  'exact' | 'alias' | 'normalised' | 'similar' | 'content' | 'confirmed' | 'constant' | 'unmapped';
+
+/** A column that could feed a field. */
+export interface MappingCandidate {
+  column: number;
+  header: string;
+  /** 0 to 1. */
+  confidence: number;
+  reason: MappingReason;
+  /** A short sentence for a person. */
+  why: string;
+}
+
+/** A text in cells of a field that only knows certain words. */
+export interface UnmappedValue {
+  value: string;
+  /** Cells with it, among the rows that were looked at (`Mapping.valuesOf`). */
+  count: number;
+  /** What it probably means. Never applied without a person. */
+  suggestion?: string;
+}
+
+export interface MappedField extends CellRules {
   field: string;
   /** Index into manifest.columns; null where a constant fills the field or nothing does. */
   column: number | null;
   /** Name of that column, by which a remembered mapping finds it again in a file whose columns have moved. */
   header?: string;
   constant?: string;
-  format?: ColumnFormat;
-  /** From the text in the cell (trimmed) to the text to read instead. */
-  values?: Record<string, string>;
   confidence: number;
-  reason: 'exact' | 'alias' | 'normalised' | 'similar' | 'content' | 'confirmed' | 'constant' | 'unmapped';
+  reason: MappingReason;
+  /** Why this column: a short sentence for a person. */
+  why?: string;
+  /** Columns that could feed the field, the best first, the chosen one among them. */
+  candidates?: MappingCandidate[];
+  /** Of boolean and enum fields (and others with a value map): values that are not understood yet. */
+  unmappedValues?: UnmappedValue[];
 }
+
+/** How a file's header differs from the one that the profile was made for. */
+export interface HeaderDrift {
+  kind: 'gone' | 'new' | 'renamed' | 'moved';
+  /** The name in the profile; for `new` the name in the file. */
+  header: string;
+  /** `renamed`: the name it probably has now. */
+  now?: string;
+  /** The field that the profile feeds from it. */
+  field: string | null;
+  /** A person has to look before rows are read. */
+  stops: boolean;
+  message: string;
+}
+
+/** What a profile says of the whole file. */
+export interface ProfileRules {
+  /** Columns that feed no field: left out (the default), kept as JSON in a text field, or a reason to stop. */
+  unknownColumns?: 'ignore' | 'refuse' | { keepIn: string };
+  nullWords?: string[];
+  /** Which record of a key counts; `refuse` blocks them all. Absent: what the dataset says. */
+  duplicates?: 'last' | 'first' | 'refuse';
+  /** A row without key takes the key of the one record of the target that is equal in these fields, with a warning. */
+  provisionalKey?: string[];
+  /** What to propose where `field` is empty: the row's own value of `from`. Never applied by itself. */
+  suggest?: { field: string; from: string }[];
+  /** How its files are read, where the import itself does not say. */
+  reading?: FileOptions;
+}
+
+export type QuestionCode =
+  | 'unmapped'
+  | 'doubtful'
+  /** Two columns look equally like the field. */
+  | 'several'
+  | 'ambiguous_format'
+  /** Too many cells of a boolean or enum field hold words that are not understood. */
+  | 'unmapped_values'
+  /** The header is not the one that the profile was made for. */
+  | 'drift'
+  | 'unknown_column';
 
 /** The proposal that the map phase makes, and what a profile pins once it is settled. */
 export interface Mapping {
   fields: MappedField[];
   /** Indexes into manifest.columns that go nowhere. */
   unmappedColumns: number[];
-  /** Why a person has to look: required fields unmapped or below the threshold, formats that could be read in two ways. */
-  questions: { field: string; code: 'unmapped' | 'doubtful' | 'ambiguous_format'; message: string }[];
+  /** Why a person has to look. `field` is '' where the question is of the whole file. */
+  questions: { field: string; code: QuestionCode; message: string }[];
+  /** Of the profile behind it, if there is one. */
+  rules?: ProfileRules;
+  /** Header of the file that the profile was made for, in order; what drift is measured against. */
+  headers?: string[];
+  drift?: HeaderDrift[];
+  /** Which rows `unmappedValues` counts. */
+  valuesOf?: 'sample' | 'file';
+  /** What a proposal had to reach to be taken for a fact. */
+  threshold?: number;
 }
 
 /** One field of the row to be staged: FieldSpec and MappedField brought together for the parser threads. */
-export interface FieldRule extends FieldSpec {
+export interface FieldRule extends FieldSpec, Omit<CellRules, 'empty'> {
   column: number | null;
   constant?: string;
-  format?: ColumnFormat;
-  values?: Record<string, string>;
+  /** Columns whose cells this field keeps as one JSON object; `column` is then null. */
+  extras?: number[];
+  /** Another field, whose value is proposed where this one is empty. */
+  suggestFrom?: string;
   /** Part of the natural key: an empty cell blocks the row whatever `empty` says. */
   key: boolean;
 }

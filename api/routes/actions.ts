@@ -156,6 +156,7 @@ export function registerActions(router: Router, deps: ApiDeps): void {
       proposed,
       dataset.fields.map((field) => field.name),
       body.fields,
+      body.rules,
     );
     const wrong = checkMapping(mapping, dataset.fields, columnsOf(proposed).length);
     if (wrong.length > 0) {
@@ -175,13 +176,18 @@ const columnsOf = (mapping: Mapping): number[] => {
   return [...new Set([...mapped, ...mapping.unmappedColumns])].sort((a, b) => a - b);
 };
 
-type Chosen = Pick<Mapping['fields'][number], 'field' | 'column' | 'constant' | 'format' | 'values'>;
+type Chosen = Omit<Mapping['fields'][number], 'confidence' | 'reason'>;
 
 /** What a person chose, as a whole mapping: fields that they did not name are left empty. */
-function settle(proposed: Mapping, fields: string[], chosen: Chosen[]): Mapping {
+function settle(
+  proposed: Mapping,
+  fields: string[],
+  chosen: Chosen[],
+  rules: Mapping['rules'] = proposed.rules,
+): Mapping {
   const named = new Set(chosen.map((field) => field.field));
   const left = fields.filter((field) => !named.has(field)).map((field) => ({ field, column: null }));
-  const used = new Set(chosen.map((field) => field.column));
+  const used = new Set(chosen.flatMap((field) => [field.column, ...(field.join?.columns ?? [])]));
   return {
     fields: [...chosen, ...left].map((field) => ({
       ...field,
@@ -195,5 +201,6 @@ function settle(proposed: Mapping, fields: string[], chosen: Chosen[]): Mapping 
     })),
     unmappedColumns: columnsOf(proposed).filter((column) => !used.has(column)),
     questions: [],
+    ...(rules && { rules }),
   };
 }

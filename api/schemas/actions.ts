@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { importParams, route } from './common.ts';
-import { ColumnFormat, Import } from './imports.ts';
+import { Import } from './imports.ts';
+import { SettledMapping } from './mapping.ts';
 
 const reason = z.string().min(1).max(500).optional();
 const action = <const Id extends string, const P extends string, const R extends 'operator' | 'approver'>(
@@ -71,23 +72,7 @@ export const confirmMapping = route({
   summary: 'Settle which column goes to which field; remembered for this header',
   role: 'operator',
   params: importParams,
-  body: z.strictObject({
-    fields: z
-      .array(
-        z.strictObject({
-          field: z.string().min(1).max(63),
-          column: z
-            .int()
-            .nonnegative()
-            .nullable()
-            .meta({ description: 'Index into the columns of the preview.' }),
-          constant: z.string().max(10_000).optional(),
-          format: ColumnFormat.optional(),
-          values: z.record(z.string().max(1000), z.string().max(1000)).optional(),
-        }),
-      )
-      .max(500),
-  }),
+  body: SettledMapping,
   answer: { status: 200, description: 'The import as it is now.', schema: Import },
   problems: [404, 409, 422, 503],
 });

@@ -14,6 +14,7 @@ import {
   Status,
   Time,
 } from './common.ts';
+import { Mapping } from './mapping.ts';
 
 const WaitingFor = z
   .looseObject({
@@ -196,25 +197,6 @@ export const importEvents = route({
   problems: [404],
 });
 
-const Question = z.object({
-  field: z.string(),
-  code: z.enum(['unmapped', 'doubtful', 'ambiguous_format']),
-  message: z.string(),
-});
-export const ColumnFormat = z.strictObject({
-  decimal: z.enum(['.', ',']).optional(),
-  date: z.enum(['YMD', 'DMY', 'MDY']).optional(),
-});
-const MappedField = z.object({
-  field: z.string(),
-  column: z.int().nonnegative().nullable().meta({ description: 'Index into `columns`.' }),
-  constant: z.string().optional(),
-  format: ColumnFormat.optional(),
-  values: z.record(z.string(), z.string()).optional(),
-  confidence: z.number(),
-  reason: z.enum(['exact', 'alias', 'normalised', 'similar', 'content', 'confirmed', 'constant', 'unmapped']),
-});
-
 export const previewImport = route({
   id: 'previewImport',
   method: 'get',
@@ -241,14 +223,7 @@ export const previewImport = route({
         columns: z.array(z.object({ name: z.string(), original: z.string(), type: z.string() })),
         sample: z.array(z.array(z.string())),
         warnings: z.array(Message),
-        mapping: z
-          .object({
-            fields: z.array(MappedField),
-            unmappedColumns: z.array(z.int()),
-            questions: z.array(Question),
-          })
-          .nullable()
-          .meta({ description: 'Null until the map phase has proposed one.' }),
+        mapping: Mapping.nullable().meta({ description: 'Null until the map phase has proposed one.' }),
         confirmed: z.boolean().meta({ description: 'The mapping is pinned to the import.' }),
       })
       .meta({ id: 'Preview' }),

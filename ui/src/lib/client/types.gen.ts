@@ -347,35 +347,160 @@ export type Preview = {
     /**
      * Null until the map phase has proposed one.
      */
-    mapping: {
-        fields: Array<{
-            field: string;
-            /**
-             * Index into `columns`.
-             */
-            column: number | null;
-            constant?: string;
-            format?: {
-                decimal?: '.' | ',';
-                date?: 'YMD' | 'DMY' | 'MDY';
-            };
-            values?: {
-                [key: string]: string;
-            };
-            confidence: number;
-            reason: 'exact' | 'alias' | 'normalised' | 'similar' | 'content' | 'confirmed' | 'constant' | 'unmapped';
-        }>;
-        unmappedColumns: Array<number>;
-        questions: Array<{
-            field: string;
-            code: 'unmapped' | 'doubtful' | 'ambiguous_format';
-            message: string;
-        }>;
-    } | null;
+    mapping: Mapping | null;
     /**
      * The mapping is pinned to the import.
      */
     confirmed: boolean;
+};
+
+export type Mapping = {
+    fields: Array<MappedField>;
+    unmappedColumns: Array<number>;
+    questions: Array<{
+        /**
+         * Empty where the question is of the whole file.
+         */
+        field: string;
+        code: 'unmapped' | 'doubtful' | 'several' | 'ambiguous_format' | 'unmapped_values' | 'drift' | 'unknown_column';
+        message: string;
+    }>;
+    rules?: {
+        /**
+         * Columns that feed no field: left out (the default), a reason to stop, or kept as JSON in a text field.
+         */
+        unknownColumns?: 'ignore' | 'refuse' | {
+            keepIn: string;
+        };
+        /**
+         * Cells of any field that mean "empty", whatever their case.
+         */
+        nullWords?: Array<string>;
+        /**
+         * Which record of a key counts; `refuse` blocks all of them. Absent: what the dataset says.
+         */
+        duplicates?: 'last' | 'first' | 'refuse';
+        /**
+         * A row without key takes that of the one record of the target that is equal in these fields, with a warning.
+         */
+        provisionalKey?: Array<string>;
+        /**
+         * What is proposed where `field` is empty: the row's own `from`. Never applied by itself.
+         */
+        suggest?: Array<{
+            field: string;
+            from: string;
+        }>;
+        /**
+         * How its files are read, where the import itself does not say.
+         */
+        reading?: {
+            sheet?: string;
+            encoding?: string;
+            delimiter?: string;
+            quote?: string;
+            headerRow?: number;
+        };
+    };
+    headers?: Array<string>;
+    /**
+     * How the header differs from the one that the profile was made for.
+     */
+    drift?: Array<{
+        kind: 'gone' | 'new' | 'renamed' | 'moved';
+        header: string;
+        now?: string;
+        field: string | null;
+        stops: boolean;
+        message: string;
+    }>;
+    valuesOf?: 'sample' | 'file';
+    threshold?: number;
+};
+
+export type MappedField = {
+    field: string;
+    /**
+     * Index into `columns` of the preview.
+     */
+    column: number | null;
+    header?: string;
+    constant?: string;
+    format?: {
+        /**
+         * The decimal mark.
+         */
+        decimal?: '.' | ',';
+        /**
+         * The order of year, month and day.
+         */
+        date?: 'YMD' | 'DMY' | 'MDY';
+    };
+    /**
+     * From the text in the cell to the text to read instead. "" as a result empties it.
+     */
+    values?: {
+        [key: string]: string;
+    };
+    /**
+     * What an empty cell gets.
+     */
+    default?: string;
+    /**
+     * What an empty cell means, instead of what the dataset says.
+     */
+    empty?: 'keep' | 'clear' | 'block';
+    /**
+     * Cells that mean "empty", whatever their case.
+     */
+    nullWords?: Array<string>;
+    /**
+     * No space around the text; `all`: and no more than one in a row inside it.
+     */
+    trim?: 'both' | 'all';
+    case?: 'upper' | 'lower';
+    /**
+     * Only one part of the cell: 1 is the first, -1 the last.
+     */
+    split?: {
+        separator: string;
+        part: number;
+    };
+    /**
+     * Columns whose cells stand behind this one's.
+     */
+    join?: {
+        columns: Array<number>;
+        headers?: Array<string>;
+        separator: string;
+    };
+    /**
+     * 0 to 1; below the threshold it is a question.
+     */
+    confidence: number;
+    reason: 'exact' | 'alias' | 'normalised' | 'similar' | 'content' | 'confirmed' | 'constant' | 'unmapped';
+    /**
+     * A sentence for a person.
+     */
+    why?: string;
+    /**
+     * Columns that could feed the field, the best first.
+     */
+    candidates?: Array<{
+        column: number;
+        header: string;
+        confidence: number;
+        reason: 'exact' | 'alias' | 'normalised' | 'similar' | 'content' | 'confirmed' | 'constant' | 'unmapped';
+        why: string;
+    }>;
+    /**
+     * Words in its cells that are not understood yet; map them with `values`.
+     */
+    unmappedValues?: Array<{
+        value: string;
+        count: number;
+        suggestion?: string;
+    }>;
 };
 
 export type IssuePage = {
@@ -1695,18 +1820,103 @@ export type ConfirmMappingData = {
         fields: Array<{
             field: string;
             /**
-             * Index into the columns of the preview.
+             * Index into `columns` of the preview.
              */
             column: number | null;
             constant?: string;
             format?: {
+                /**
+                 * The decimal mark.
+                 */
                 decimal?: '.' | ',';
+                /**
+                 * The order of year, month and day.
+                 */
                 date?: 'YMD' | 'DMY' | 'MDY';
             };
+            /**
+             * From the text in the cell to the text to read instead. "" as a result empties it.
+             */
             values?: {
                 [key: string]: string;
             };
+            /**
+             * What an empty cell gets.
+             */
+            default?: string;
+            /**
+             * What an empty cell means, instead of what the dataset says.
+             */
+            empty?: 'keep' | 'clear' | 'block';
+            /**
+             * Cells that mean "empty", whatever their case.
+             */
+            nullWords?: Array<string>;
+            /**
+             * No space around the text; `all`: and no more than one in a row inside it.
+             */
+            trim?: 'both' | 'all';
+            case?: 'upper' | 'lower';
+            /**
+             * Only one part of the cell: 1 is the first, -1 the last.
+             */
+            split?: {
+                separator: string;
+                part: number;
+            };
+            /**
+             * Columns whose cells stand behind this one's.
+             */
+            join?: {
+                columns: Array<number>;
+                headers?: Array<string>;
+                separator: string;
+            };
         }>;
+        /**
+         * Absent: those of the proposal stay.
+         */
+        rules?: {
+            /**
+             * Columns that feed no field: left out (the default), a reason to stop, or kept as JSON in a text field.
+             */
+            unknownColumns?: 'ignore' | 'refuse' | {
+                keepIn: string;
+            };
+            /**
+             * Cells of any field that mean "empty", whatever their case.
+             */
+            nullWords?: Array<string>;
+            /**
+             * Which record of a key counts; `refuse` blocks all of them. Absent: what the dataset says.
+             */
+            duplicates?: 'last' | 'first' | 'refuse';
+            /**
+             * A row without key takes that of the one record of the target that is equal in these fields, with a warning.
+             */
+            provisionalKey?: Array<string>;
+            /**
+             * What is proposed where `field` is empty: the row's own `from`. Never applied by itself.
+             */
+            suggest?: Array<{
+                field: string;
+                from: string;
+            }>;
+            /**
+             * How its files are read, where the import itself does not say.
+             */
+            reading?: {
+                sheet?: string;
+                encoding?: string;
+                delimiter?: string;
+                quote?: string;
+                headerRow?: number;
+            };
+        };
+        /**
+         * Name of the profile to keep it as; without it, it is remembered for this header only.
+         */
+        saveAs?: string;
     };
     path: {
         /**
