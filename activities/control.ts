@@ -12,7 +12,7 @@ import {
   waitForPerson,
   type TurnAnswer,
 } from '../db/control.ts';
-import { pinProfile, headerDigest } from '../db/profiles.ts';
+import { headerDigest, pinProfile, readAnew, type FileOptionsJson } from '../db/profiles.ts';
 import { dropStaging } from '../db/staging.ts';
 import { checkMapping, withHeaders } from '../intake/mapping.ts';
 import type { Mapping } from '../intake/types.ts';
@@ -128,9 +128,24 @@ export function createControlActivities(deps: ActivityDeps) {
       });
     },
 
-    /** Checks and pins the mapping that a person settled. A mapping that cannot be used fails with its sentences. */
-    async confirm(input: RunInput & { mapping: Mapping; actor: string }): Promise<void> {
-      const row = await readImport(deps, input.importId);
+    /**
+     * Checks and pins the mapping that a person settled. A mapping that cannot be used fails with its sentences.
+     * With `options` the file is read anew first, and the mapping waits for it.
+     */
+    async confirm(
+      input: RunInput & { mapping: Mapping; actor: string; saveAs?: string; options?: FileOptionsJson },
+    ): Promise<void> {
+      const { importId, epoch, mapping, actor, saveAs, options } = input;
+      if (options) {
+        await readAnew(pool, {
+          importId,
+          epoch,
+          options,
+          answer: { mapping, actor, ...(saveAs === undefined ? {} : { saveAs }) },
+        });
+        return;
+      }
+      const row = await readImport(deps, importId);
       const dataset = datasetOf(row);
       const manifest = await readManifest(deps, row);
       const wrong = checkMapping(input.mapping, dataset.fields, manifest.columns.length);
@@ -151,7 +166,7 @@ export function createControlActivities(deps: ActivityDeps) {
         importId: row.import_id,
         tenantId: row.tenant_id,
         dataset: row.dataset,
-        name: (row.options['profile'] as string | undefined) ?? `header-${digest.slice(0, 12)}`,
+        name: saveAs ?? (row.options['profile'] as string | undefined) ?? `header-${digest.slice(0, 12)}`,
         digest,
         mapping: withHeaders(
           { fields, unmappedColumns: input.mapping.unmappedColumns ?? [], questions: [] },

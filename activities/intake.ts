@@ -7,7 +7,8 @@ import { confirmedMapping, findDuplicate, findProfile, headerDigest, pinProfile 
 import { createStaging, stagedSegments, stageSegment } from '../db/staging.ts';
 import { turnOf } from '../db/target.ts';
 import { inspectFile } from '../intake/inspect.ts';
-import { proposeMapping, withHeaders } from '../intake/mapping.ts';
+import { checkMapping, proposeMapping, withHeaders } from '../intake/mapping.ts';
+import { moveMapping } from '../intake/moved-mapping.ts';
 import type { FileOptions } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -15,10 +16,12 @@ import { ImportRefused } from './guarded.ts';
 import {
   canonicalPath,
   datasetOf,
+  inspectionOf,
   isHeavy,
   readImport,
   readManifest,
   settledFields,
+  spoolOf,
   targetOf,
   type RunInput,
 } from './run.ts';
@@ -33,6 +36,14 @@ const fileOptions = (options: Record<string, unknown>): FileOptions => ({
   quote: options['quote'] as string | undefined,
   headerRow: options['header_row'] as number | undefined,
 });
+
+/** What the workflow has to know of an inspected file. */
+export interface Inspected {
+  rows: number;
+  rejected: number;
+  heavy: boolean;
+  hostQueue: string;
+}
 
 /** Bytes to records to staged rows: download, inspect, map, stage. */
 export function createIntakeActivities(deps: ActivityDeps) {
@@ -63,9 +74,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
       return { bytes: object.size };
     },
 
-    async inspect(
-      input: RunInput,
-    ): Promise<{ rows: number; rejected: number; heavy: boolean; hostQueue: string }> {
+    async inspect(input: RunInput): Promise<Inspected> {
       const row = await readImport(deps, input.importId);
       const signal = Context.current().cancellationSignal;
       const answer = (rows: number, rejected: number, bytes: number) => ({
@@ -78,7 +87,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
         return answer(row.input_accepted!, row.input_rejected!, row.file_size ?? 0);
 
       // Under names of its own until it is whole: a late zombie of an earlier attempt may still be writing.
-      const spool = await deps.spool.open(input.importId);
+      const spool = await spoolOf(deps, row);
       const attempt = join(spool.folder, randomUUID());
       await mkdir(attempt);
       let noted = 0;
@@ -107,11 +116,11 @@ export function createIntakeActivities(deps: ActivityDeps) {
         const [from, to] =
           manifest.canonical === 'raw' ? ['raw', spool.rawPath] : ['canonical', spool.canonicalPath];
         await rename(join(attempt, from), to);
-        const key = objectKeys(row.tenant_id, row.import_id).manifest;
+        const key = objectKeys(row.tenant_id, row.import_id).manifest(inspectionOf(row));
         await store.write(key, Buffer.from(JSON.stringify(manifest)), { contentType: 'application/json' });
         await pool.query(
           `update waybill.imports set manifest_key = $3, file_sha256 = $4, content_sha256 = $5, input_accepted = $6, input_rejected = $7
-           where import_id = $1 and epoch = $2`,
+           where import_id = $1 and epoch = $2 and options = $8`,
           [
             input.importId,
             input.epoch,
@@ -120,6 +129,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
             manifest.contentSha256,
             manifest.rows,
             manifest.rejected,
+            JSON.stringify(row.options),
           ],
         );
         return answer(manifest.rows, manifest.rejected, manifest.bytes);
@@ -140,27 +150,41 @@ export function createIntakeActivities(deps: ActivityDeps) {
           : null;
       if (!pinned) {
         const digest = headerDigest(manifest);
+        const pin = { importId: row.import_id, tenantId: row.tenant_id, dataset: row.dataset, digest };
         const named = row.options['profile'] as string | undefined;
+        const name = named ?? `header-${digest.slice(0, 12)}`;
+        const answer = row.mapping_proposal?.answer;
+        const answered = answer && moveMapping(answer.mapping, manifest.columns);
+        const usable =
+          answered && checkMapping(answered, dataset.fields, manifest.columns.length).length === 0;
         const chosen = named ? await findProfile(pool, row.tenant_id, row.dataset, named) : null;
         const remembered =
-          chosen?.mapping ?? (await confirmedMapping(pool, row.tenant_id, row.dataset, digest));
-        const proposal = proposeMapping(manifest, dataset.fields, remembered);
+          answer?.mapping ??
+          chosen?.mapping ??
+          (await confirmedMapping(pool, row.tenant_id, row.dataset, digest));
+        const proposal = usable ? answered : proposeMapping(manifest, dataset.fields, remembered);
+        if (answer && !usable) {
+          proposal.questions.push({
+            field: '',
+            code: 'drift',
+            message:
+              'Read as you said, the whole file has other columns than its beginning showed. Look at them again.',
+          });
+        }
+        const stored = usable ? { ...proposal, answer } : proposal;
         await pool.query('update waybill.imports set mapping_proposal = $2, turn = $3 where import_id = $1', [
           input.importId,
-          JSON.stringify(proposal),
+          JSON.stringify(stored),
           turnOf(target, row.tenant_id),
         ]);
         if (proposal.questions.length > 0)
           return { settled: false, questions: proposal.questions.map((question) => question.message) };
         pinned = await pinProfile(pool, {
-          importId: row.import_id,
-          tenantId: row.tenant_id,
-          dataset: row.dataset,
-          name: named ?? `header-${digest.slice(0, 12)}`,
-          digest,
+          ...pin,
+          name: answer?.saveAs ?? name,
           mapping: withHeaders(proposal, manifest.columns),
-          madeBy: 'waybill',
-          byPerson: false,
+          madeBy: answer?.actor ?? 'waybill',
+          byPerson: answer !== undefined,
         });
       }
       if (row.options['allow_duplicate'] !== true) {

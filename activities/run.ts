@@ -8,7 +8,6 @@ import { findDataset } from '../datasets/index.ts';
 import { rulesFrom } from '../intake/mapping.ts';
 import type { FieldRule, Manifest } from '../intake/types.ts';
 import { rebuildCanonical } from '../intake/ensure-canonical.ts';
-import { objectKeys } from '../storage/keys.ts';
 import { access } from 'node:fs/promises';
 import { ImportRefused } from './guarded.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -41,8 +40,7 @@ export const targetOf = (deps: ActivityDeps, dataset: Dataset): Promise<Target> 
 
 export async function readManifest(deps: ActivityDeps, row: ImportRow): Promise<Manifest> {
   const chunks: Buffer[] = [];
-  for await (const chunk of await deps.store.read(objectKeys(row.tenant_id, row.import_id).manifest))
-    chunks.push(chunk);
+  for await (const chunk of await deps.store.read(row.manifest_key!)) chunks.push(chunk);
   return JSON.parse(Buffer.concat(chunks).toString('utf8')) as Manifest;
 }
 
@@ -79,6 +77,16 @@ export async function settledFields(
   return { rules, fields };
 }
 
+/** Counts how often the file was inspected: a person may say that it has to be read in another way. */
+export const inspectionOf = (row: ImportRow): number => Number(row.options['inspection'] ?? 1);
+
+/** This host's copies of the file. What an earlier inspection made of it in another encoding is none of this one. */
+export async function spoolOf(deps: ActivityDeps, row: ImportRow) {
+  const spool = await deps.spool.open(row.import_id);
+  const inspection = inspectionOf(row);
+  return inspection === 1 ? spool : { ...spool, canonicalPath: `${spool.canonicalPath}-${inspection}` };
+}
+
 /** Path of the canonical bytes on this host; spooled anew where they are not there. */
 export async function canonicalPath(
   deps: ActivityDeps,
@@ -86,7 +94,7 @@ export async function canonicalPath(
   manifest: Manifest,
   signal?: AbortSignal,
 ): Promise<string> {
-  const spool = await deps.spool.open(row.import_id);
+  const spool = await spoolOf(deps, row);
   const path = manifest.canonical === 'raw' ? spool.rawPath : spool.canonicalPath;
   try {
     await access(path);

@@ -1,5 +1,7 @@
 import type pg from 'pg';
+import type { Mapping } from '../intake/types.ts';
 import { withClient } from './connect.ts';
+import type { MappingAnswer } from './profiles.ts';
 
 /** A row of waybill.imports, as far as the run needs it. */
 export interface ImportRow {
@@ -26,6 +28,8 @@ export interface ImportRow {
   epoch: number;
   incarnation: number;
   manifest_key: string | null;
+  /** What the map phase proposed; with `answer`, what a person settled for the reading that comes next. */
+  mapping_proposal: (Mapping & { answer?: MappingAnswer }) | null;
   input_accepted: number | null;
   input_rejected: number | null;
   plan_version: number;

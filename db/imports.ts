@@ -23,6 +23,8 @@ export interface StoredImport {
   objectKey: string | null;
   objectEtag: string | null;
   manifestKey: string | null;
+  /** As they were given, in the names of the API. */
+  options: Record<string, unknown>;
   errorReportKey: string | null;
   proofKey: string | null;
   inputAccepted: number | null;
@@ -49,7 +51,7 @@ export const importColumns = (sql: postgres.Sql) => sql`
   i.import_id as id, i.lock_key as "lockKey", i.tenant_id as "tenantId", i.dataset, i.file_name as "fileName",
   i.status, i.phase, i.waiting_for as "waitingFor", i.accounting, i.file_size as bytes, i.policy, i.mode, i.profile,
   i.profile_version as "profileVersion", i.file_sha256 as sha256, i.content_sha256 as "contentSha256",
-  i.source, i.object_key as "objectKey", i.object_etag as "objectEtag", i.manifest_key as "manifestKey",
+  i.source, i.object_key as "objectKey", i.object_etag as "objectEtag", i.manifest_key as "manifestKey", i.options,
   i.error_report_key as "errorReportKey", i.proof_key as "proofKey", i.input_accepted as "inputAccepted",
   i.input_rejected as "inputRejected", i.incarnation, i.plan_version as "planVersion",
   i.workflow_run_id as "workflowRunId", i.error, i.created_by as "createdBy", i.created_at as "createdAt",

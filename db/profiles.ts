@@ -131,6 +131,52 @@ export async function pinProfile(
   });
 }
 
+/** How a file is to be read, as the options of an import name it; what is absent is detected. */
+const FILE_OPTIONS = ['sheet', 'encoding', 'delimiter', 'quote', 'header_row'] as const;
+export type FileOptionsJson = Partial<Record<(typeof FILE_OPTIONS)[number], string | number>>;
+
+/** A mapping that a person settled for a reading of the file that has yet to be made. */
+export interface MappingAnswer {
+  mapping: Mapping;
+  actor: string;
+  /** Name of the profile to keep it as. */
+  saveAs?: string;
+}
+
+/**
+ * The file has to be read in another way: forgets what inspection found, keeps the person's mapping for the next one,
+ * and ends the wait in the same transaction. Fenced where the import does not wait for a mapping (any more).
+ */
+export async function readAnew(
+  pool: pg.Pool,
+  wanted: { importId: string; epoch: number; options: FileOptionsJson; answer: MappingAnswer },
+): Promise<void> {
+  const answer = JSON.stringify(wanted.answer);
+  await withTransaction(pool, async (client) => {
+    const row = (
+      await client.query<{ status: string; options: Record<string, unknown>; answered: boolean }>(
+        `select l.status, l.options, l.mapping_proposal -> 'answer' = $2::jsonb as answered
+         from waybill.lock_import($1) l`,
+        [wanted.importId, answer],
+      )
+    ).rows[0]!;
+    // An earlier attempt whose answer was lost.
+    if (row.status !== 'waiting' && row.answered) return;
+    await client.query(`select waybill.answer_wait($1, $2, 'mapping')`, [wanted.importId, wanted.epoch]);
+    const others = Object.entries(row.options).filter(
+      ([name]) => !(FILE_OPTIONS as readonly string[]).includes(name),
+    );
+    const inspection = Number(row.options['inspection'] ?? 1) + 1;
+    const options = { ...Object.fromEntries(others), ...wanted.options, inspection };
+    await client.query(
+      `update waybill.imports set options = $2, manifest_key = null, content_sha256 = null, input_accepted = null,
+         input_rejected = null, mapping_proposal = $3::jsonb || jsonb_build_object('answer', $4::jsonb)
+       where import_id = $1`,
+      [wanted.importId, JSON.stringify(options), JSON.stringify(wanted.answer.mapping), answer],
+    );
+  });
+}
+
 /** The run that brought in this very content with this very profile, complete and not undone. */
 export async function findDuplicate(
   pool: pg.Pool,

@@ -6,9 +6,8 @@ import {
   isGrpcServiceError,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import type { Mapping } from '../intake/types.ts';
 import { importAttributes, type DescribedImport } from '../workflows/import-attributes.ts';
-import { IMPORT_FILE, queues, type Progress } from '../workflows/messages.ts';
+import { IMPORT_FILE, queues, type MappingConfirmed, type Progress } from '../workflows/messages.ts';
 
 /** No worker answered in time: 503, try again. */
 export class NoWorkerError extends Error {}
@@ -39,7 +38,7 @@ export interface ImportRuns {
     what: 'pause' | 'resume' | 'cancel' | 'turn',
     message?: { actor?: string; reason?: string },
   ): Promise<void>;
-  confirmMapping(importId: string, answer: { mapping: Mapping; actor: string }): Promise<void>;
+  confirmMapping(importId: string, answer: MappingConfirmed): Promise<void>;
   approve(
     importId: string,
     answer: { plan: { version: number; digest: string }; actor: string },

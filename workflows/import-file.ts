@@ -1,5 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { Claimed } from '../activities/control.ts';
+import type { Inspected } from '../activities/intake.ts';
 import type { Planned } from '../activities/load.ts';
 import * as activities from './import-activities.ts';
 import {
@@ -90,19 +91,7 @@ async function run(state: RunState, claimed: Claimed): Promise<ImportResult> {
 async function prepare(state: RunState, claimed: Claimed): Promise<Planned> {
   await state.enter('download');
   await state.throughOutage(() => load(claimed.fileName).download(state.at()));
-  await state.enter('inspect');
-  const file = await state.throughOutage(() => load(claimed.fileName).inspect(state.at()));
-  state.describe(
-    `${file.rows.toLocaleString()} rows, ${file.rejected.toLocaleString()} rejected by the reader`,
-  );
-
-  await state.enter('map');
-  for (;;) {
-    const mapped = await state.throughOutage(() => load(`columns to ${claimed.dataset}`).map(state.at()));
-    if (mapped.settled) break;
-    await state.waitForPerson({ what: 'mapping', questions: mapped.questions }, () => state.confirmed);
-    state.confirmed = false;
-  }
+  const file = await readAndMap(state, claimed);
 
   await state.enter('validate');
   state.heavy = file.heavy;
@@ -111,6 +100,24 @@ async function prepare(state: RunState, claimed: Claimed): Promise<Planned> {
   // Perhaps nobody will look at the plan before it is applied: then it must be of the target as it is in our turn.
   if (claimed.policy !== 'review') await takeTurn(state, 'turn');
   return planAll(state, file.hostQueue);
+}
+
+/** Until it is settled which column feeds which field; a person may also say that the file has to be read otherwise. */
+async function readAndMap(state: RunState, claimed: Claimed): Promise<Inspected> {
+  for (;;) {
+    await state.enter('inspect');
+    const file = await state.throughOutage(() => load(claimed.fileName).inspect(state.at()));
+    state.describe(
+      `${file.rows.toLocaleString()} rows, ${file.rejected.toLocaleString()} rejected by the reader`,
+    );
+    await state.enter('map');
+    do {
+      state.confirmed = state.readAnew = false;
+      const mapped = await state.throughOutage(() => load(`columns to ${claimed.dataset}`).map(state.at()));
+      if (mapped.settled) return file;
+      await state.waitForPerson({ what: 'mapping', questions: mapped.questions }, () => state.confirmed);
+    } while (!state.readAnew);
+  }
 }
 
 /** Waits for a person, or lets the guard say that none is needed. */
@@ -278,8 +285,9 @@ function listen(state: RunState): void {
   });
   wf.setHandler(
     confirmMappingUpdate,
-    async ({ mapping, actor }) => {
-      await control().confirm({ importId: state.importId, epoch: state.epoch, mapping, actor });
+    async (answer) => {
+      await control().confirm({ importId: state.importId, epoch: state.epoch, ...answer });
+      state.readAnew = answer.options !== undefined;
       state.confirmed = true;
     },
     { validator: (_answer) => state.mustWaitFor('mapping') },

@@ -41,6 +41,8 @@ export class RunState {
   restartWanted = false;
   heavy = false;
   confirmed = false;
+  /** With the confirmation came another way to read the file. */
+  readAnew = false;
   approved = false;
   plan: { version: number; digest: string } | null = null;
   private scope: wf.CancellationScope | null = null;

@@ -34,9 +34,16 @@ export const turnSignal = defineSignal('turn');
 
 export const progressQuery = defineQuery<Progress>('progress');
 
-export const confirmMappingUpdate = defineUpdate<void, [{ mapping: Mapping; actor: string }]>(
-  'confirmMapping',
-);
+/** A person's answer to the mapping's questions. */
+export interface MappingConfirmed {
+  mapping: Mapping;
+  actor: string;
+  /** Name of the profile to keep it as. */
+  saveAs?: string;
+  /** The file is to be read anew in this way first; the mapping is of that reading. */
+  options?: Partial<Record<'sheet' | 'encoding' | 'delimiter' | 'quote' | 'header_row', string | number>>;
+}
+export const confirmMappingUpdate = defineUpdate<void, [MappingConfirmed]>('confirmMapping');
 export const approveUpdate = defineUpdate<
   void,
   [{ plan: { version: number; digest: string }; actor: string }]
