@@ -4,7 +4,8 @@ create function waybill.record_status_event() returns trigger language plpgsql a
 declare
   kind text := case
     when new.status = 'running' and old.started_at is null and new.started_at is not null then 'import.started'
-    when new.status = old.status then null
+    -- A revert that did not go through puts the status back as it was.
+    when new.status = old.status or old.status = 'reverting' and new.status not in ('reverted', 'unproven') then null
     when new.status = 'waiting' then 'import.waiting'
     when new.status in ('completed', 'completed_with_issues') then 'import.completed'
     when new.status in ('failed', 'unproven') then 'import.failed'

@@ -96,6 +96,9 @@ returns waybill.imports language plpgsql as $$
 declare
   i waybill.imports := waybill.lock_import(p_import);
 begin
+  if i.status = 'reverting' then
+    return waybill.stop_revert(i, p_what, p_actor, p_reason);
+  end if;
   if p_what = 'pause' and i.status in ('queued', 'running') then
     update waybill.imports set status = 'paused', epoch = epoch + 1,
       waiting_for = jsonb_build_object('what', 'resume', 'since', now(), 'by', p_actor)
@@ -124,6 +127,8 @@ begin
     update waybill.imports set status = 'running', epoch = epoch + 1, waiting_for = null
     where import_id = p_import returning * into i;
     insert into waybill.audit (tenant_id, import_id, actor, action) values (i.tenant_id, p_import, p_actor, 'resume');
+  elsif i.status = 'reverting' then
+    return waybill.resume_revert(i, p_actor);
   end if;
   return i;
 end $$;
@@ -139,13 +144,14 @@ begin
   update waybill.imports set status = 'running', waiting_for = null where import_id = p_import;
 end $$;
 
--- Opens an ended run again; it goes on from its receipts.
+-- Opens an ended run again; it goes on from its receipts. Not where some of it was undone: it would count what is gone.
 create function waybill.reopen(p_import text, p_actor text)
 returns waybill.imports language plpgsql as $$
 declare
   i waybill.imports := waybill.lock_import(p_import);
 begin
-  if i.status in ('failed', 'cancelled', 'unproven') and i.object_key is not null then
+  if i.status in ('failed', 'cancelled', 'unproven') and i.object_key is not null
+     and not exists (select from waybill.revert_receipts r where r.import_id = p_import) then
     update waybill.imports set status = 'queued', epoch = epoch + 1, finished_at = null, error = null,
       waiting_for = null, accounting = null, restarts = 0, restarted_at_receipts = null
     where import_id = p_import returning * into i;
@@ -168,7 +174,7 @@ begin
   insert into waybill.turns (turn) values (p_turn) on conflict do nothing;
   select * into t from waybill.turns where turn = p_turn for update;
   select * into i from waybill.imports where import_id = p_import;
-  if i.epoch <> p_epoch or i.status not in ('running', 'queued') then
+  if i.epoch <> p_epoch or i.status not in ('running', 'queued', 'reverting') then
     raise exception 'fenced: % may not take %', p_import, p_turn using errcode = 'WB001';
   end if;
 
@@ -186,7 +192,11 @@ begin
   select count(*) into ahead from waybill.tickets k where k.turn = p_turn and k.ticket < mine;
   moved := held and not p_is_slot and i.turn_generation is not null and i.turn_generation <> t.generation;
 
-  if held and i.status = 'queued' then
+  if i.status = 'reverting' then
+    update waybill.imports set waiting_for = case when not held then jsonb_build_object(
+      'what', case when p_is_slot then 'slot' else 'turn' end, 'since', clock_timestamp(), 'ahead', ahead) end
+    where import_id = p_import and (held or waiting_for is null);
+  elsif held and i.status = 'queued' then
     update waybill.imports set status = 'running', waiting_for = null where import_id = p_import;
   elsif not held and (i.status = 'running' or i.waiting_for is null) then
     update waybill.imports set status = 'queued', waiting_for = jsonb_build_object(

@@ -1,0 +1,75 @@
+import type pg from 'pg';
+import { quoteText } from './connect.ts';
+import { planTable } from './plan.ts';
+
+/** Another import of the same turn that committed something after the first batch of ours. */
+export interface LaterImport {
+  importId: string;
+  lockKey: number;
+  reverted: boolean;
+  /** Plans of it that a revert of its own skipped records of: [lock key, revert]. */
+  reverts: number[];
+}
+
+/** First and last seq of the receipted batches of an import, and when each was committed. */
+export const receiptTimes = (importId: string): string =>
+  `select coalesce(array_agg(b.first_seq order by b.first_seq), '{}') as firsts, coalesce(array_agg(b.last_seq order by b.first_seq), '{}') as lasts,
+     coalesce(array_agg(c.committed_at order by b.first_seq), '{}') as times
+   from waybill.receipts c join waybill.batches b using (import_id, wave, batch) where c.import_id = ${importId}`;
+
+export async function laterImports(
+  client: pg.Pool | pg.PoolClient,
+  importId: string,
+  turn: string,
+): Promise<LaterImport[]> {
+  const found = await client.query<LaterImport>(
+    `select i.import_id as "importId", i.lock_key as "lockKey", i.status = 'reverted' as reverted,
+       array(select v.revert from waybill.reverts v where v.import_id = i.import_id and v.planned_at is not null order by 1) as reverts
+     from waybill.imports i
+     where i.turn = $2 and i.import_id <> $1 and to_regclass('stage.plan_' || i.lock_key) is not null
+       and exists (select from waybill.receipts r where r.import_id = i.import_id and r.committed_at >
+         (select min(m.committed_at) from waybill.receipts m where m.import_id = $1))
+     order by i.lock_key`,
+    [importId, turn],
+  );
+  return found.rows;
+}
+
+/**
+ * Keys that those imports had a row for, whatever came of it, and when. Of one that was undone itself only the records
+ * that its revert left alone count. `asText`: the key's type has changed since, so keys are compared as they are written.
+ */
+export async function sightings(
+  client: pg.Pool | pg.PoolClient,
+  imports: LaterImport[],
+  keys: { name: string; type: string }[],
+): Promise<{ sql: string; asText: boolean } | null> {
+  const found: { one: LaterImport; types: string[] }[] = [];
+  for (const one of imports) {
+    const columns = await client.query<{ type: string }>(
+      `select format_type(atttypid, atttypmod) as type from pg_attribute
+       where attrelid = to_regclass($1) and attname ~ '^_k[0-9]+$' and not attisdropped order by attnum`,
+      [planTable(one.lockKey)],
+    );
+    // A dataset that has another key since: there is nothing to compare.
+    if (columns.rows.length === keys.length) found.push({ one, types: columns.rows.map((row) => row.type) });
+  }
+  const asText = found.some(({ types }) => types.some((type, n) => type !== keys[n]!.type));
+  const parts: string[] = [];
+  for (const { one } of found) {
+    const plan = planTable(one.lockKey);
+    const select = keys.map((key) => (asText ? `p.${key.name}::text as ${key.name}` : `p.${key.name}`));
+    const id = quoteText(one.importId);
+    const kept = one.reverted
+      ? ` and p._record in (${one.reverts.map((revert) => `select _record from stage.revert_${one.lockKey}_${revert} where _decision = 'skip' union all select record from waybill.revert_outcomes where import_id = ${id} and revert = ${revert} and outcome <> 'gone'`).join(' union all ')})`
+      : '';
+    parts.push(
+      `select ${select.join(', ')}, ${id}::text as import_id,
+         case when p._seq is null then (select max(made_at) from waybill.plans where import_id = ${id})
+           when p._seq <= r.lasts[width_bucket(p._seq, r.firsts)] then r.times[width_bucket(p._seq, r.firsts)] end as at
+       from ${plan} p cross join (${receiptTimes(id)}) r
+       where ${keys.map((key) => `p.${key.name} is not null`).join(' and ')}${kept}`,
+    );
+  }
+  return parts.length > 0 ? { sql: parts.join('\nunion all\n'), asText } : null;
+}

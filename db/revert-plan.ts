@@ -1,0 +1,296 @@
+import type pg from 'pg';
+import { comparable } from './apply-program.ts';
+import { quoteName, quoteText } from './connect.ts';
+import { laterImports, receiptTimes, sightings } from './later-imports.ts';
+import { imagesTable, planTable } from './plan.ts';
+import { keyJoin, planKey, type Target } from './target.ts';
+
+/** What becomes of a record that is not as the import left it, that a later import has seen, or that others refer to. */
+export interface OnConflict {
+  changed: 'skip' | 'force';
+  seenLater: 'skip' | 'force';
+  /** Never forced: removing it would break or remove what refers to it. */
+  referenced: 'skip';
+}
+
+export interface RevertRequest {
+  importId: string;
+  lockKey: number;
+  tenantId: string;
+  turn: string;
+  target: Target;
+  onConflict: OnConflict;
+  /** Those that earlier reverts of this import have undone are left out. */
+  revert: number;
+}
+
+export const revertTable = (lockKey: number, revert: number): string => `stage.revert_${lockKey}_${revert}`;
+
+/** A table that refers to the target. */
+interface Reference {
+  constraint: string;
+  table: string;
+  columns: string[];
+  /** Columns of the target, in the order of `columns`. */
+  referenced: string[];
+  /** Changing a referenced value would change others too. */
+  cascadesUpdate: boolean;
+  readable: boolean;
+}
+
+interface Column {
+  name: string;
+  type: string;
+}
+
+/** Everything about a revert that the catalog knows. */
+interface Shape {
+  request: RevertRequest;
+  /** Columns that an update writes, and those of the key as the file spells them. */
+  written: Column[];
+  spelled: Column[];
+  keys: { name: string; type: string }[];
+  /** Columns that the import did not write and that a created record therefore has a known value in. */
+  untouched: { name: string; value: string }[];
+  /** Constant defaults by column; null where a column has one that is not constant. */
+  defaults: Map<string, string | null>;
+  references: Reference[];
+}
+
+/** Nothing can be planned; the sentence says why. */
+export class RevertRefused extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+const CONSTANT = /^('(?:[^']|'')*'(::[\w\s."()]+)?|\(?-?\d+(\.\d+)?\)?(::[\w\s."()]+)?|true|false)$/i;
+
+export async function shapeOf(client: pg.Pool | pg.PoolClient, request: RevertRequest): Promise<Shape> {
+  const { target, lockKey } = request;
+  const columnsOf = async (table: string, prefix: string): Promise<Column[]> =>
+    (
+      await client.query<Column>(
+        `select substr(attname, 3) as name, format_type(atttypid, atttypmod) as type from pg_attribute
+         where attrelid = to_regclass($1) and attnum > 0 and not attisdropped and attname like $2 order by attnum`,
+        [table, `${prefix}\\_%`],
+      )
+    ).rows;
+  const written = await columnsOf(imagesTable(lockKey), 'a');
+  const inPlan = await columnsOf(planTable(lockKey), 'v');
+  const has = (name: string) => target.columns.some((column) => column.name === name);
+  if (inPlan.length === 0 || ![...written, ...inPlan].every(({ name }) => has(name))) {
+    throw new RevertRefused(
+      'target_changed',
+      'The table no longer has the columns that this import wrote, or what it replaced is no longer kept.',
+    );
+  }
+  const spelled = inPlan.filter(({ name }) => !written.some((column) => column.name === name));
+  const oid = `to_regclass($1)`;
+  const plain = await client.query<{ name: string; default: string | null }>(
+    `select a.attname as name, pg_get_expr(d.adbin, d.adrelid) as default
+     from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+     where a.attrelid = ${oid} and a.attnum > 0 and not a.attisdropped and a.attidentity = '' and a.attgenerated = ''`,
+    [target.name],
+  );
+  const references = await client.query<Reference>(
+    `select c.conname as constraint, c.conrelid::regclass::text as table,
+       array(select a.attname::text from unnest(c.conkey) with ordinality k (n, at) join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.n order by at) as columns,
+       array(select a.attname::text from unnest(c.confkey) with ordinality k (n, at) join pg_attribute a on a.attrelid = c.confrelid and a.attnum = k.n order by at) as referenced,
+       c.confupdtype in ('c', 'n', 'd') as "cascadesUpdate", has_table_privilege(c.conrelid, 'select') as readable
+     from pg_constraint c where c.contype = 'f' and c.confrelid = ${oid} and c.conparentid = 0 order by 1`,
+    [target.name],
+  );
+  const closed = references.rows.find(({ readable }) => !readable);
+  if (closed) {
+    throw new RevertRefused(
+      'may_not_read',
+      `Waybill may not read ${closed.table}, whose records refer to this table, so it cannot tell what would break. Grant it SELECT there.`,
+    );
+  }
+  const written_ = new Set([...inPlan.map(({ name }) => name), 'tenant_id']);
+  return {
+    request,
+    written,
+    spelled,
+    keys: planKey(target),
+    // A trigger may set anything anywhere.
+    untouched: target.hasRowTrigger
+      ? []
+      : plain.rows
+          .filter((column) => !written_.has(column.name))
+          .filter((column) => column.default === null || CONSTANT.test(column.default))
+          .map((column) => ({ name: column.name, value: column.default ?? 'null' })),
+    defaults: new Map(
+      plain.rows.flatMap(({ name, default: value }) =>
+        value === null ? [] : [[name, CONSTANT.test(value) ? value : null]],
+      ),
+    ),
+    references: references.rows,
+  };
+}
+
+const differ = (type: string, a: string, b: string): string =>
+  `${comparable(type, a)} is distinct from ${comparable(type, b)}`;
+
+/** True where the record `t` is not what the import left; `p` is the row with what it left. */
+export function moved(shape: Shape, kind: 'created' | 'updated', t = 't', p = 'p'): string {
+  const typeOf = (name: string) =>
+    shape.request.target.columns.find((column) => column.name === name)?.type ?? '';
+  const parts = shape.written.map(({ name, type }) => {
+    const [now, left] = [`${t}.${quoteName(name)}`, `${p}.${quoteName('a_' + name)}`];
+    const fallback = kind === 'created' ? shape.defaults.get(name) : undefined;
+    if (fallback === undefined) return differ(type, now, left);
+    // An empty cell became the default, or NULL: either is as the import left it.
+    const asDefault =
+      fallback === null ? `${left} is null` : `(${left} is null and not (${differ(type, now, fallback)}))`;
+    return `(${differ(type, now, left)} and not ${asDefault})`;
+  });
+  if (kind === 'created') {
+    for (const { name, type } of shape.spelled)
+      parts.push(differ(type, `${t}.${quoteName(name)}`, `${p}.${quoteName('x_' + name)}`));
+    for (const { name, value } of shape.untouched)
+      parts.push(differ(typeOf(name), `${t}.${quoteName(name)}`, `(${value})`));
+  }
+  return parts.length > 0 ? `(${parts.join(' or ')})` : 'false';
+}
+
+/** References that matter to a write of this kind. */
+export const referencesOf = (shape: Shape, kind: 'created' | 'updated'): Reference[] =>
+  shape.references.filter(
+    (one) =>
+      kind === 'created' ||
+      (one.cascadesUpdate && one.referenced.some((name) => shape.written.some((c) => c.name === name))),
+  );
+
+/**
+ * The statement that decides every record that the import changed: what it was, what the import left, what is there
+ * now, what stands in the way. `only`: a condition on `l._record`, for those that are decided anew.
+ */
+export async function decisions(
+  client: pg.Pool | pg.PoolClient,
+  shape: Shape,
+  only = 'true',
+): Promise<string> {
+  const { importId, lockKey, tenantId, turn, target, onConflict, revert } = shape.request;
+  const { written, spelled, keys } = shape;
+  const [plan, images] = [planTable(lockKey), imagesTable(lockKey)];
+  const list = (parts: string[]) => parts.map((part) => `, ${part}`).join('');
+  const keysOf = (alias: string) => keys.map((key) => `${alias}.${key.name}`).join(', ');
+  const later = await sightings(client, await laterImports(client, importId, turn), shape.keys);
+
+  const undone = (
+    await client.query<{ revert: number }>(
+      `select revert from waybill.reverts where import_id = $1 and revert < $2 and planned_at is not null order by 1`,
+      [importId, revert],
+    )
+  ).rows.map((row) => undoneRecords(importId, lockKey, row.revert));
+  const fresh = undone.map((sql) => ` and p._record not in (${sql})`).join('');
+
+  const refs = shape.references.map((ref, n) => ({
+    ...ref,
+    alias: `f${n}`,
+    // A record that refers to itself goes with itself.
+    from: `(select distinct ${ref.columns.map((c, i) => `r.${quoteName(c)} as c${i}`).join(', ')} from ${ref.table} r
+      where ${ref.columns.map((c) => `r.${quoteName(c)} is not null`).join(' and ')}${ref.table === target.name || ref.table === `${target.schema}.${target.table}` ? ` and (${ref.columns.map((c) => `r.${quoteName(c)}`).join(', ')}) <> (${ref.referenced.map((c) => `r.${quoteName(c)}`).join(', ')})` : ''})`,
+  }));
+  const needed = [...new Set(refs.flatMap((ref) => ref.referenced))];
+  const referencedBy = refs.map(
+    (ref) =>
+      `when ${ref.alias}.c0 is not null and ${referencesOf(shape, 'updated').some((r) => r.constraint === ref.constraint) ? 'true' : `d._kind = 'created'`} then ${quoteText(`${ref.table} (${ref.constraint})`)}`,
+  );
+  const choice = (kind: keyof OnConflict) => (onConflict[kind] === 'force' ? 'false' : 'true');
+
+  return `with r as materialized (${receiptTimes(quoteText(importId))}),
+    l as materialized (
+      select p._record, p._line, ${keysOf('p')}, 'updated'::text as _kind, r.times[width_bucket(p._seq, r.firsts)] as _at
+        ${list(written.map(({ name }) => `i.${quoteName('b_' + name)}`))}${list(written.map(({ name }) => `i.${quoteName('a_' + name)}`))}
+        ${list(spelled.map(({ name }) => `p.${quoteName('v_' + name)} as ${quoteName('x_' + name)}`))}
+      from ${images} i join ${plan} p using (_record) cross join r where not i._created${fresh}
+      union all
+      select p._record, p._line, ${keysOf('p')}, 'created', r.times[width_bucket(p._seq, r.firsts)]
+        ${list(written.map(({ type }) => `null::${type}`))}${list(written.map(({ name }) => `coalesce(i.${quoteName('a_' + name)}, p.${quoteName('v_' + name)})`))}
+        ${list(spelled.map(({ name }) => `p.${quoteName('v_' + name)}`))}
+      from ${plan} p cross join r
+      left join ${images} i on i._record = p._record and i._created
+      left join (select distinct on (record) record, outcome from waybill.outcomes where import_id = ${quoteText(importId)}
+        order by record, wave desc) o on o.record = p._record
+      where (o.outcome = 'created' or o.outcome is null and p._decision = 'create') and p._seq <= r.lasts[width_bucket(p._seq, r.firsts)]${fresh}
+    ),
+    s as materialized (${
+      later === null
+        ? 'select null::bigint as _record, null::text as seen_by where false'
+        : `select distinct on (l._record) l._record, y.import_id as seen_by from l join (${later.sql}) y
+             on ${keys.map((key) => `y.${key.name} = l.${key.name}${later.asText ? '::text' : ''}`).join(' and ')} and y.at > l._at
+           order by l._record, y.at desc`
+    }),
+    d as (
+      select l.*, t._found, s.seen_by as _seen_by,
+        coalesce(t._found and case l._kind when 'created' then ${moved(shape, 'created', 't', 'l')} else ${moved(shape, 'updated', 't', 'l')} end, false) as _moved
+        ${list(needed.map((c) => `t.${quoteName(c)} as ${quoteName('r_' + c)}`))}
+        ${list(written.map(({ name }) => `t.${quoteName(name)} as ${quoteName('n_' + name)}`))}
+      from l left join s using (_record) left join lateral (
+        select ${['true as _found', ...target.columns.map((column) => quoteName(column.name))].join(', ')} from ${target.name} where ${keyJoin(target, tenantId, 'l')}
+      ) t on true
+      where ${only}
+    ),
+    e as (
+      select d.*, ${referencedBy.length > 0 ? `case ${referencedBy.join(' ')} end` : 'null::text'} as _referenced_by
+      from d ${refs
+        .map(
+          (ref) =>
+            `left join ${ref.from} ${ref.alias} on ${ref.referenced.map((c, i) => `${ref.alias}.c${i} = d.${quoteName('r_' + c)}`).join(' and ')}`,
+        )
+        .join(' ')}
+    ),
+    f as (
+      select e.*, case when _found is null and _kind = 'created' then '{}'::text[] else array_remove(array[
+        case when _moved or _found is null then 'changed' end, case when _seen_by is not null then 'seenLater' end,
+        case when _referenced_by is not null then 'referenced' end], null) end as _conflicts
+      from e
+    )
+    select row_number() over (order by ${keys.map((key) => key.name).join(', ')}) as _place, _record, _line, _kind, ${keys.map((key) => key.name).join(', ')},
+      case when _found is null and _kind = 'created' then 'gone'
+        when _found is null or ${choice('changed')} and 'changed' = any(_conflicts) or ${choice('seenLater')} and 'seenLater' = any(_conflicts)
+          or 'referenced' = any(_conflicts) then 'skip'
+        when _kind = 'created' then 'remove' else 'restore' end as _decision,
+      'changed' = any(_conflicts) and not ${choice('changed')} as _forced,
+      _conflicts, _seen_by, _referenced_by,
+      case when _found and cardinality(_conflicts) > 0 then jsonb_build_object(${written.map(({ name }) => `${quoteText(name)}, ${quoteName('n_' + name)}`).join(', ')}) end as _now
+      ${list([...written.map(({ name }) => quoteName('b_' + name)), ...written.map(({ name }) => quoteName('a_' + name)), ...spelled.map(({ name }) => quoteName('x_' + name))])}
+    from f`;
+}
+
+/** Records that an earlier revert has undone. */
+const undoneRecords = (importId: string, lockKey: number, revert: number): string =>
+  `select e._record from ${revertTable(lockKey, revert)} e
+   join waybill.revert_batches b on b.import_id = ${quoteText(importId)} and b.revert = ${revert} and e._place between b.first_place and b.last_place
+   join waybill.revert_receipts c on (c.import_id, c.revert, c.batch) = (b.import_id, b.revert, b.batch)
+   where e._decision in ('remove', 'restore') and not exists (select from waybill.revert_outcomes o
+     where o.import_id = ${quoteText(importId)} and o.revert = ${revert} and o.record = e._record)`;
+
+/** What a preview and a plan count: records, what would be done, and each kind of conflict. */
+export interface RevertCounts {
+  records: number;
+  remove: number;
+  restore: number;
+  gone: number;
+  skip: number;
+  conflicts: { changed: number; seenLater: number; referenced: number };
+}
+
+export async function countDecisions(client: pg.Pool | pg.PoolClient, table: string): Promise<RevertCounts> {
+  const [row] = (
+    await client.query<{ counts: RevertCounts }>(
+      `select jsonb_build_object('records', count(*),
+         'remove', count(*) filter (where _decision = 'remove'), 'restore', count(*) filter (where _decision = 'restore'),
+         'gone', count(*) filter (where _decision = 'gone'), 'skip', count(*) filter (where _decision = 'skip'),
+         'conflicts', jsonb_build_object('changed', count(*) filter (where 'changed' = any(_conflicts)),
+           'seenLater', count(*) filter (where 'seenLater' = any(_conflicts)),
+           'referenced', count(*) filter (where 'referenced' = any(_conflicts)))) as counts from ${table}`,
+    )
+  ).rows;
+  return row!.counts;
+}
