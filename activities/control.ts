@@ -111,7 +111,7 @@ export function createControlActivities(deps: ActivityDeps) {
     /** `null`: the outage is over. */
     async noteOutage(input: RunInput & { outage: object | null }): Promise<void> {
       await pool.query(
-        `update waybill.imports set waiting_for = $3 where import_id = $1 and epoch = $2 and status = 'running'`,
+        `update waybill.imports set waiting_for = $3 where import_id = $1 and epoch = $2 and status in ('running', 'reverting')`,
         [input.importId, input.epoch, input.outage && JSON.stringify(input.outage)],
       );
     },
@@ -146,7 +146,7 @@ export function createControlActivities(deps: ActivityDeps) {
         return;
       }
       const row = await readImport(deps, importId);
-      const dataset = datasetOf(row);
+      const dataset = await datasetOf(deps, row);
       const manifest = await readManifest(deps, row);
       const wrong = checkMapping(input.mapping, dataset.fields, manifest.columns.length);
       if (wrong.length > 0) {

@@ -2,6 +2,7 @@ import { activityInfo, ApplicationFailure, CancelledFailure, Context } from '@te
 import { isDatabaseUnavailable, isFenced, isPlanLost, isTargetChanged } from '../db/errors.ts';
 import { StagingLost } from '../db/plan.ts';
 import { PlanMoved } from '../db/approve.ts';
+import { RevertRefused } from '../db/revert-plan.ts';
 import { TargetRefused } from '../db/target.ts';
 import { FileError } from '../intake/types.ts';
 import { ObjectChanged, ObjectMissing, StoreUnavailable } from '../storage/errors.ts';
@@ -77,6 +78,7 @@ function asFailure(deps: ActivityDeps, name: string, input: unknown, error: unkn
   if (
     error instanceof FileError ||
     error instanceof TargetRefused ||
+    error instanceof RevertRefused ||
     error instanceof ObjectChanged ||
     error instanceof ObjectMissing
   ) {

@@ -6,11 +6,8 @@ import { makePlan, type Plan } from '../db/plan.ts';
 import { rebasePlan } from '../db/rebase.ts';
 import { guardReasons } from '../review/guard.ts';
 import type { ActivityDeps } from './deps.ts';
+import { paced } from './pace.ts';
 import { planRequest, type RunInput } from './run.ts';
-
-/** A transaction should hold the lock for about this long: a pause waits for it. */
-const TRANSACTION_MS = 200;
-const MOST_BATCHES = 4;
 
 export interface Planned {
   version: number;
@@ -54,17 +51,10 @@ export function createLoadActivities(deps: ActivityDeps) {
 
     /** Applies the batches first..last, several in one transaction where they are quick. */
     async apply(input: RunInput & { wave: number; first: number; last: number }): Promise<void> {
-      const signal = Context.current().cancellationSignal;
-      let size = 1;
-      for (let batch = input.first; batch <= input.last;) {
-        signal.throwIfAborted();
-        const last = Math.min(batch + size - 1, input.last);
-        const started = performance.now();
-        await applyBatches(pool, input.importId, input.epoch, input.wave, batch, last);
-        const each = (performance.now() - started) / (last - batch + 1);
-        size = Math.max(1, Math.min(MOST_BATCHES, Math.floor(TRANSACTION_MS / each)));
-        batch = last + 1;
-      }
+      const { importId, epoch, wave } = input;
+      await paced(input, Context.current().cancellationSignal, (first, last) =>
+        applyBatches(pool, importId, epoch, wave, first, last),
+      );
     },
   };
 }

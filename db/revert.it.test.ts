@@ -114,7 +114,7 @@ async function undo(staged: StagedImport, onConflict = SKIP) {
   await run.apply();
   const row = await finishRevert(pool, { importId: staged.importId, epoch: run.epoch });
   const [revert] = await listReverts(pool, staged.importId);
-  return { status: row.status, counts: run.plan.counts, ...revert! };
+  return { status: row.status, ...revert! };
 }
 const result = (some: object) => ({ removed: 0, restored: 0, gone: 0, skipped: 0, failed: 0, ...some });
 

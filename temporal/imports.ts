@@ -6,8 +6,15 @@ import {
   isGrpcServiceError,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { importAttributes, type DescribedImport } from '../workflows/import-attributes.ts';
-import { IMPORT_FILE, queues, type MappingConfirmed, type Progress } from '../workflows/messages.ts';
+import { importAttributes, revertAttributes, type DescribedImport } from '../workflows/import-attributes.ts';
+import {
+  IMPORT_FILE,
+  queues,
+  REVERT_IMPORT,
+  revertRunOf,
+  type MappingConfirmed,
+  type Progress,
+} from '../workflows/messages.ts';
 
 /** No worker answered in time: 503, try again. */
 export class NoWorkerError extends Error {}
@@ -29,13 +36,18 @@ export interface StartImport extends DescribedImport {
   importId: string;
 }
 
+type RunSignal = 'pause' | 'resume' | 'cancel' | 'turn';
+
 /** Talks to the workflows of imports. The workflow's id is the import's. */
 export interface ImportRuns {
   /** Starts the run; if it runs already nothing happens. */
   start(run: StartImport): Promise<void>;
-  signal(
+  signal(importId: string, what: RunSignal, message?: { actor?: string; reason?: string }): Promise<void>;
+  /** The same for the undoing of an import. */
+  startRevert(run: StartImport): Promise<void>;
+  signalRevert(
     importId: string,
-    what: 'pause' | 'resume' | 'cancel' | 'turn',
+    what: RunSignal,
     message?: { actor?: string; reason?: string },
   ): Promise<void>;
   confirmMapping(importId: string, answer: MappingConfirmed): Promise<void>;
@@ -67,6 +79,14 @@ export function createImportRuns(client: Client): ImportRuns {
       throw error;
     }
   };
+  const signal = async (workflowId: string, what: RunSignal, message?: object) => {
+    try {
+      await workflow.getHandle(workflowId).signal(what, message ?? {});
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) throw new NotRunningError();
+      throw error;
+    }
+  };
   return {
     async start(run) {
       // With a signal: a run that is just cleaning up after its end goes on instead of being missed.
@@ -81,14 +101,20 @@ export function createImportRuns(client: Client): ImportRuns {
         ...importAttributes(run),
       });
     },
-    async signal(importId, what, message) {
-      try {
-        await workflow.getHandle(importId).signal(what, message ?? {});
-      } catch (error) {
-        if (error instanceof WorkflowNotFoundError) throw new NotRunningError();
-        throw error;
-      }
+    signal,
+    async startRevert(run) {
+      await workflow.signalWithStart(REVERT_IMPORT, {
+        workflowId: revertRunOf(run.importId),
+        taskQueue: queues.workflow,
+        args: [{ importId: run.importId, tenantId: run.tenantId }],
+        signal: 'started',
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        priority: { fairnessKey: run.tenantId },
+        ...revertAttributes(run),
+      });
     },
+    signalRevert: (importId, what, message) => signal(revertRunOf(importId), what, message),
     confirmMapping: (importId, answer) => update(importId, 'confirmMapping', answer),
     approve: (importId, answer) => update(importId, 'approve', answer),
     discard: (importId, answer) => update(importId, 'discard', answer),

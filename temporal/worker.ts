@@ -72,7 +72,10 @@ const deps: ActivityDeps = {
     }
   },
   async wake(importIds) {
-    await Promise.allSettled(importIds.map((importId) => runs.signal(importId, 'turn')));
+    // Who is in line may be a run or its undoing.
+    await Promise.allSettled(
+      importIds.flatMap((importId) => [runs.signal(importId, 'turn'), runs.signalRevert(importId, 'turn')]),
+    );
   },
 };
 

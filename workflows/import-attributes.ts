@@ -9,6 +9,18 @@ export interface DescribedImport {
 
 const keyword = (name: string) => defineSearchAttributeKey(name, 'KEYWORD');
 
+/** What it shows of the undoing of an import. */
+export const revertAttributes = (run: DescribedImport) => {
+  const { typedSearchAttributes } = importAttributes(run);
+  return {
+    staticSummary: `undo ${run.fileName} -> ${run.dataset}`.slice(0, 200),
+    staticDetails: `Undoes the import of **${run.fileName}** into **${run.dataset}** for tenant **${run.tenantId}**. The current details below tell how it stands; pause, resume and cancel are signals.`,
+    typedSearchAttributes: typedSearchAttributes.map((attribute) =>
+      attribute.key.name === 'WaybillState' ? { ...attribute, value: 'reverting' } : attribute,
+    ),
+  };
+};
+
 /** What the Temporal Web UI shows of an import without opening anything, whoever starts it. */
 export const importAttributes = (run: DescribedImport) => ({
   staticSummary: `${run.fileName} -> ${run.dataset}`.slice(0, 200),

@@ -17,6 +17,7 @@ import {
   type Progress,
 } from './messages.ts';
 import { Interrupted, RunState, type Refusal } from './import-state.ts';
+import { takeTurn } from './turn.ts';
 
 const { control, load } = activities;
 
@@ -168,23 +169,6 @@ async function planAll(state: RunState, hostQueue: string): Promise<Planned> {
       await state.throughOutage(() => load('the staged rows were lost').renewStaging(state.at()));
       await stageAll(state, hostQueue);
     }
-  }
-}
-
-async function takeTurn(state: RunState, kind: 'turn' | 'slot'): Promise<{ moved: boolean }> {
-  for (;;) {
-    const answer = await state.throughOutage(() =>
-      control(kind).turn({ importId: state.importId, epoch: state.epoch, kind }),
-    );
-    if (answer.held) {
-      state.waitingFor = null;
-      return answer;
-    }
-    state.waitFor(kind, `${answer.ahead} before this one`);
-    state.turnFreed = false;
-    if (wf.workflowInfo().continueAsNewSuggested) throw new Interrupted();
-    // The one before us signals when it ends; the timer is for when it cannot.
-    await wf.condition(() => state.turnFreed, '15 seconds');
   }
 }
 

@@ -12,6 +12,10 @@ export const queues = {
 /** Type name of the workflow; its id is the import's id. */
 export const IMPORT_FILE = 'importFile';
 
+/** Type name of the workflow that undoes an import, and its id. */
+export const REVERT_IMPORT = 'revertImport';
+export const revertRunOf = (importId: string): string => `${importId}-revert`;
+
 export interface ImportFileInput {
   importId: string;
   tenantId: string;
