@@ -9,6 +9,7 @@ import { registerDatasets } from './routes/datasets.ts';
 import { registerDeliveries } from './routes/deliveries.ts';
 import { registerImports } from './routes/imports.ts';
 import { registerIntake } from './routes/intake.ts';
+import { registerMapping } from './routes/mapping.ts';
 import { registerService } from './routes/service.ts';
 import { registerSyncs } from './routes/syncs.ts';
 import { registerWebhooks } from './routes/webhooks.ts';
@@ -56,6 +57,7 @@ export function createApp(deps: ApiDeps): Express {
   registerIntake(router, deps);
   registerImports(router, deps);
   registerActions(router, deps);
+  registerMapping(router, deps);
   registerDatasets(router, deps);
   registerWebhooks(router, deps);
   registerDeliveries(router, deps);

@@ -7,6 +7,7 @@ import { IdempotencyKey, Problem, type RouteSpec } from './schemas/common.ts';
 import { datasetRoutes } from './schemas/datasets.ts';
 import { importRoutes } from './schemas/imports.ts';
 import { intakeRoutes } from './schemas/intake.ts';
+import { previewRoutes } from './schemas/preview.ts';
 import { serviceRoutes } from './schemas/service.ts';
 import { deliveryRoutes } from './schemas/deliveries.ts';
 import { syncRoutes } from './schemas/syncs.ts';
@@ -17,6 +18,7 @@ export const allRoutes: RouteSpec[] = [
   ...intakeRoutes,
   ...importRoutes,
   ...actionRoutes,
+  ...previewRoutes,
   ...datasetRoutes,
   ...accessRoutes,
   ...webhookRoutes,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import type { Manifest, Mapping } from '../intake/types.ts';
+import type { FileOptions, Manifest, Mapping } from '../intake/types.ts';
 import { withTransaction } from './connect.ts';
 
 export interface PinnedProfile {
@@ -134,6 +134,14 @@ export async function pinProfile(
 /** How a file is to be read, as the options of an import name it; what is absent is detected. */
 const FILE_OPTIONS = ['sheet', 'encoding', 'delimiter', 'quote', 'header_row'] as const;
 export type FileOptionsJson = Partial<Record<(typeof FILE_OPTIONS)[number], string | number>>;
+
+export const fileOptionsOf = (options: Record<string, unknown>): FileOptions => ({
+  sheet: options['sheet'] as string | undefined,
+  encoding: options['encoding'] as string | undefined,
+  delimiter: options['delimiter'] as string | undefined,
+  quote: options['quote'] as string | undefined,
+  headerRow: options['header_row'] as number | undefined,
+});
 
 /** A mapping that a person settled for a reading of the file that has yet to be made. */
 export interface MappingAnswer {

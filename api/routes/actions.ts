@@ -1,11 +1,8 @@
 import type { Router } from 'express';
-import { findDataset } from '../../datasets/index.ts';
 import type { Caller } from '../../db/access.ts';
 import { reopenImport, requestStop, resumeImport } from '../../db/control.ts';
-import { findImportDetails, findMapping, noteReason, type StoredImport } from '../../db/imports.ts';
+import { findImportDetails, noteReason, type StoredImport } from '../../db/imports.ts';
 import { findUpload, markUploadAborted } from '../../db/uploads.ts';
-import { checkMapping } from '../../intake/mapping.ts';
-import type { Mapping } from '../../intake/types.ts';
 import type { ApiDeps } from '../deps.ts';
 import { actionsOf, importJson } from '../import-json.ts';
 import { startRun, tellTemporal } from '../intake.ts';
@@ -31,22 +28,28 @@ const STATES: Record<string, string> = {
   reverted: 'was undone',
 };
 
+/** The import, if the action is one of those that its page offers. */
+export async function readyFor(
+  deps: ApiDeps,
+  caller: Caller,
+  importId: string,
+  action: Action,
+): Promise<StoredImport> {
+  const stored = await importOf(deps, caller, importId);
+  if (actionsOf(stored).includes(action)) return stored;
+  throw new ApiError(
+    409,
+    'not_possible',
+    `${action} is not possible: the import ${STATES[stored.status] ?? stored.status}.`,
+    { importId },
+  );
+}
+
 export function registerActions(router: Router, deps: ApiDeps): void {
   const { sql, pool, runs } = deps;
 
-  /** The import, if the action is one of those that its page offers. */
-  async function ready(caller: Caller, importId: string, action: Action): Promise<StoredImport> {
-    const stored = await importOf(deps, caller, importId);
-    if (actionsOf(stored).includes(action)) return stored;
-    throw new ApiError(
-      409,
-      'not_possible',
-      `${action} is not possible: the import ${STATES[stored.status] ?? stored.status}.`,
-      {
-        importId,
-      },
-    );
-  }
+  const ready = (caller: Caller, importId: string, action: Action) =>
+    readyFor(deps, caller, importId, action);
 
   const now = async (caller: Caller, importId: string) =>
     importJson(deps, await importOf(deps, caller, importId));
@@ -145,62 +148,4 @@ export function registerActions(router: Router, deps: ApiDeps): void {
     await note(caller, id, 'discard', body.reason);
     return now(caller, id);
   });
-
-  serve(router, deps, routes.confirmMapping, async ({ params: { id }, body, caller }) => {
-    const stored = await ready(caller, id, 'confirm-mapping');
-    const proposed = (await findMapping(sql, id))?.mapping;
-    const dataset = findDataset(stored.dataset);
-    if (!proposed || !dataset)
-      throw new ApiError(409, 'not_waiting', 'The import does not wait for a mapping.');
-    const mapping = settle(
-      proposed,
-      dataset.fields.map((field) => field.name),
-      body.fields,
-      body.rules,
-    );
-    const wrong = checkMapping(mapping, dataset.fields, columnsOf(proposed).length);
-    if (wrong.length > 0) {
-      throw new ApiError(422, 'mapping_refused', wrong.map((issue) => issue.message).join(' '), {
-        importId: id,
-        errors: wrong.map((issue) => ({ path: issue.field ?? '', message: issue.message })),
-      });
-    }
-    await runs.confirmMapping(id, { mapping, actor: caller.name });
-    return now(caller, id);
-  });
-}
-
-/** Every column of the file is in a proposal, mapped or not. */
-const columnsOf = (mapping: Mapping): number[] => {
-  const mapped = mapping.fields.flatMap((field) => (field.column === null ? [] : [field.column]));
-  return [...new Set([...mapped, ...mapping.unmappedColumns])].sort((a, b) => a - b);
-};
-
-type Chosen = Omit<Mapping['fields'][number], 'confidence' | 'reason'>;
-
-/** What a person chose, as a whole mapping: fields that they did not name are left empty. */
-function settle(
-  proposed: Mapping,
-  fields: string[],
-  chosen: Chosen[],
-  rules: Mapping['rules'] = proposed.rules,
-): Mapping {
-  const named = new Set(chosen.map((field) => field.field));
-  const left = fields.filter((field) => !named.has(field)).map((field) => ({ field, column: null }));
-  const used = new Set(chosen.flatMap((field) => [field.column, ...(field.join?.columns ?? [])]));
-  return {
-    fields: [...chosen, ...left].map((field) => ({
-      ...field,
-      confidence: 1,
-      reason:
-        field.column !== null
-          ? ('confirmed' as const)
-          : 'constant' in field && field.constant !== undefined
-            ? ('constant' as const)
-            : ('unmapped' as const),
-    })),
-    unmappedColumns: columnsOf(proposed).filter((column) => !used.has(column)),
-    questions: [],
-    ...(rules && { rules }),
-  };
 }

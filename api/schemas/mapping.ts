@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { cellRules, profileRules } from '../../datasets/profile.ts';
 import { Name } from './common.ts';
+import { ImportOptions } from './intake.ts';
 
 const column = z.int().nonnegative();
 const index = column.nullable().meta({ description: 'Index into `columns` of the preview.' });
@@ -95,6 +96,15 @@ export const Mapping = z
   })
   .meta({ id: 'Mapping' });
 
+/** How the file is to be read; what is absent is detected. */
+export const FileReading = ImportOptions.pick({
+  sheet: true,
+  encoding: true,
+  delimiter: true,
+  quote: true,
+  header_row: true,
+}).meta({ id: 'FileReading' });
+
 /** What a person settles: of every field its column, constant or nothing, and what is said of its cells. */
 export const SettledMapping = z.strictObject({
   fields: z
@@ -108,6 +118,9 @@ export const SettledMapping = z.strictObject({
     )
     .max(500),
   rules: z.strictObject(profileRules).optional().meta({ description: 'Absent: those of the proposal stay.' }),
+  options: FileReading.optional().meta({
+    description: 'The file is read anew in this way first; the columns are those of its preview.',
+  }),
   saveAs: Name.optional().meta({
     description: 'Name of the profile to keep it as; without it, it is remembered for this header only.',
   }),

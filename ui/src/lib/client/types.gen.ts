@@ -31,6 +31,23 @@ export type ImportOptions = {
     header_row?: number;
 };
 
+export type FileReading = {
+    sheet?: string;
+    /**
+     * A WHATWG encoding label.
+     */
+    encoding?: string;
+    delimiter?: string;
+    /**
+     * One character, or '' for no quoting.
+     */
+    quote?: string;
+    /**
+     * 1-based physical line (row of the sheet); 0 says that the file has no header.
+     */
+    header_row?: number;
+};
+
 export type Upload = {
     /**
      * Id of the import; the same as its upload, its job and its workflow.
@@ -500,6 +517,121 @@ export type MappedField = {
         value: string;
         count: number;
         suggestion?: string;
+    }>;
+};
+
+export type MappingPreview = {
+    file: {
+        type: string;
+        compression: string | null;
+        encoding: string;
+        /**
+         * 1 where it is certain, or was said.
+         */
+        encodingConfidence: number;
+        bom: boolean;
+        delimiter: string | null;
+        quote: string | null;
+        escape: string | null;
+        lineEnding: string | null;
+        headerRow: number | null;
+        preambleRows: number;
+        sheet: string | null;
+        sheets: Array<{
+            name: string;
+            state: string;
+            rows: number;
+        }> | null;
+        warnings: Array<{
+            code: string;
+            message: string;
+        }>;
+    };
+    /**
+     * What was said of how to read it, by whoever started it or here.
+     */
+    options: FileReading;
+    /**
+     * Lines above the table, at most 20.
+     */
+    above: Array<string>;
+    columns: Array<{
+        name: string;
+        original: string;
+        type: string;
+        format?: {
+            /**
+             * The decimal mark.
+             */
+            decimal?: '.' | ',';
+            /**
+             * The order of year, month and day.
+             */
+            date?: 'YMD' | 'DMY' | 'MDY';
+        };
+    }>;
+    mapping: Mapping;
+    /**
+     * The fields of `values`, in their order.
+     */
+    fields: Array<string>;
+    rows: Array<{
+        record: number;
+        line: number;
+        cells: Array<string>;
+        /**
+         * As they would be written; null for a row that would not be.
+         */
+        values: Array<string | null> | null;
+        issues: Array<{
+            field: string | null;
+            /**
+             * Index of the column; null where it is of the whole row.
+             */
+            column: number | null;
+            code: string;
+            severity: 'error' | 'warning';
+            message: string;
+            suggestion?: string;
+        }>;
+    }>;
+    /**
+     * Rows of the beginning that were read, and those among them with an error.
+     */
+    looked: {
+        rows: number;
+        blocked: number;
+    };
+    /**
+     * Words that a field with a fixed set of them does not know, the most frequent first.
+     */
+    unknown: Array<{
+        field: string;
+        values: Array<{
+            value: string;
+            count: number;
+            suggestion?: string;
+        }>;
+    }>;
+    /**
+     * A cell of each column that means different things in different formats.
+     */
+    readings: Array<{
+        field: string;
+        text: string;
+        readings: Array<{
+            format: {
+                /**
+                 * The decimal mark.
+                 */
+                decimal?: '.' | ',';
+                /**
+                 * The order of year, month and day.
+                 */
+                date?: 'YMD' | 'DMY' | 'MDY';
+            };
+            value: string;
+        }>;
     }>;
 };
 
@@ -1252,6 +1384,172 @@ export type PreviewImportResponses = {
 
 export type PreviewImportResponse = PreviewImportResponses[keyof PreviewImportResponses];
 
+export type TryMappingData = {
+    body: {
+        /**
+         * Absent: as it was inspected.
+         */
+        options?: FileReading;
+        /**
+         * Absent: as it is proposed.
+         */
+        fields?: Array<{
+            field: string;
+            /**
+             * Index into `columns` of the preview.
+             */
+            column: number | null;
+            constant?: string;
+            format?: {
+                /**
+                 * The decimal mark.
+                 */
+                decimal?: '.' | ',';
+                /**
+                 * The order of year, month and day.
+                 */
+                date?: 'YMD' | 'DMY' | 'MDY';
+            };
+            /**
+             * From the text in the cell to the text to read instead. "" as a result empties it.
+             */
+            values?: {
+                [key: string]: string;
+            };
+            /**
+             * What an empty cell gets.
+             */
+            default?: string;
+            /**
+             * What an empty cell means, instead of what the dataset says.
+             */
+            empty?: 'keep' | 'clear' | 'block';
+            /**
+             * Cells that mean "empty", whatever their case.
+             */
+            nullWords?: Array<string>;
+            /**
+             * No space around the text; `all`: and no more than one in a row inside it.
+             */
+            trim?: 'both' | 'all';
+            case?: 'upper' | 'lower';
+            /**
+             * Only one part of the cell: 1 is the first, -1 the last.
+             */
+            split?: {
+                separator: string;
+                part: number;
+            };
+            /**
+             * Columns whose cells stand behind this one's.
+             */
+            join?: {
+                columns: Array<number>;
+                headers?: Array<string>;
+                separator: string;
+            };
+        }>;
+        /**
+         * Absent: those of the proposal stay.
+         */
+        rules?: {
+            /**
+             * Columns that feed no field: left out (the default), a reason to stop, or kept as JSON in a text field.
+             */
+            unknownColumns?: 'ignore' | 'refuse' | {
+                keepIn: string;
+            };
+            /**
+             * Cells of any field that mean "empty", whatever their case.
+             */
+            nullWords?: Array<string>;
+            /**
+             * Which record of a key counts; `refuse` blocks all of them. Absent: what the dataset says.
+             */
+            duplicates?: 'last' | 'first' | 'refuse';
+            /**
+             * A row without key takes that of the one record of the target that is equal in these fields, with a warning.
+             */
+            provisionalKey?: Array<string>;
+            /**
+             * What is proposed where `field` is empty: the row's own `from`. Never applied by itself.
+             */
+            suggest?: Array<{
+                field: string;
+                from: string;
+            }>;
+            /**
+             * How its files are read, where the import itself does not say.
+             */
+            reading?: {
+                sheet?: string;
+                encoding?: string;
+                delimiter?: string;
+                quote?: string;
+                headerRow?: number;
+            };
+        };
+    };
+    path: {
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/imports/{id}/preview';
+};
+
+export type TryMappingErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Not possible as things stand.
+     */
+    409: Problem;
+    /**
+     * Larger than allowed.
+     */
+    413: Problem;
+    /**
+     * Not a kind of content that is taken.
+     */
+    415: Problem;
+    /**
+     * Understood, and wrong.
+     */
+    422: Problem;
+    /**
+     * Something that this needs does not answer.
+     */
+    503: Problem;
+};
+
+export type TryMappingError = TryMappingErrors[keyof TryMappingErrors];
+
+export type TryMappingResponses = {
+    /**
+     * Up to 200 rows as they stand in the file and as they would be written.
+     */
+    200: MappingPreview;
+};
+
+export type TryMappingResponse = TryMappingResponses[keyof TryMappingResponses];
+
 export type ListIssuesData = {
     body?: never;
     path: {
@@ -1913,6 +2211,10 @@ export type ConfirmMappingData = {
                 headerRow?: number;
             };
         };
+        /**
+         * The file is read anew in this way first; the columns are those of its preview.
+         */
+        options?: FileReading;
         /**
          * Name of the profile to keep it as; without it, it is remembered for this header only.
          */
