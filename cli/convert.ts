@@ -102,7 +102,7 @@ function sourceOf({ path, manifest }: OfflineFile): SourceBytes | null {
   if (manifest.type === 'xlsx' || manifest.encoding === 'utf-8') return null;
   const stored = createReadStream(path) as AsyncIterable<Buffer>;
   const content = manifest.compression ? gunzip(stored, LIMITS) : stored;
-  return new SourceBytes(content, manifest.encoding, manifest.bom ? 2 : 0);
+  return new SourceBytes(content, manifest.encoding, manifest.bom ? 2 : 0, manifest.mixedEncoding);
 }
 
 /** Gathers small writes, and waits while the stream is full. */

@@ -1,5 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
+import { guessEncoding } from './encoding-guess.ts';
 import { FileError } from './types.ts';
 
 export interface EncodingFound {
@@ -8,6 +9,8 @@ export interface EncodingFound {
   bom: boolean;
   /** 1 where it is certain. */
   confidence: number;
+  /** Some of its lines are UTF-8 all the same: they are rejected, not read as something else. */
+  mixed?: boolean;
 }
 
 const READ_BYTES = 256 * 1024;
@@ -16,10 +19,16 @@ const EVIDENCE_BYTES = 128 * 1024;
 /** What a byte order mark, or zeros in every second byte, say; null where the bytes may be UTF-8 or anything else. */
 export function encodingOfHead(head: Buffer): EncodingFound | null {
   const hex = head.subarray(0, 4).toString('hex');
+  if (hex === 'fffe0000' || hex === '0000feff') {
+    throw new FileError(
+      'utf_32',
+      'This file is UTF-32 text, which is not read. Save it as UTF-8 and import that.',
+    );
+  }
   if (hex.startsWith('efbbbf')) return { encoding: 'utf-8', bom: true, confidence: 1 };
   if (hex.startsWith('fffe')) return { encoding: 'utf-16le', bom: true, confidence: 1 };
   if (hex.startsWith('feff')) return { encoding: 'utf-16be', bom: true, confidence: 1 };
-  const sample = head.subarray(0, 4096);
+  const sample = head.subarray(0, 8192);
   const half = sample.length >> 1;
   if (half < 2) return null;
   let even = 0;
@@ -28,13 +37,44 @@ export function encodingOfHead(head: Buffer): EncodingFound | null {
     if (sample[i] === 0) even++;
     if (sample[i + 1] === 0) odd++;
   }
-  if (odd > half * 0.2 && even < half * 0.02) return { encoding: 'utf-16le', bom: false, confidence: 0.9 };
-  if (even > half * 0.2 && odd < half * 0.02) return { encoding: 'utf-16be', bom: false, confidence: 0.9 };
-  // Seven-bit Japanese looks like ASCII but for its escape sequences.
-  if (/\x1B(?:\$[@B]|\([IJ])/u.test(head.toString('latin1')))
-    return { encoding: 'iso-2022-jp', bom: false, confidence: 0.99 };
+  // Text in any script has its delimiters, digits and line ends in ASCII: every one of them leaves a zero.
+  for (const [encoding, zeros, others] of [
+    ['utf-16le', odd, even],
+    ['utf-16be', even, odd],
+  ] as const) {
+    if (zeros > half * 0.02 && others <= zeros * 0.02 && plausible(sample.subarray(0, half * 2), encoding))
+      return { encoding, bom: false, confidence: 0.95 };
+  }
   return null;
 }
+
+/** Text in UTF-16, and not UTF-8 with zeros strewn in: it has line ends or delimiters, and few characters are strange. */
+function plausible(sample: Buffer, encoding: string): boolean {
+  const text = new TextDecoder(encoding).decode(sample);
+  const strange = text.match(/[\p{Co}\p{Cn}\uFFFD\0]/gu)?.length ?? 0;
+  return strange <= text.length * 0.02 && /[\r\n,;\t|]/u.test(text);
+}
+
+/**
+ * Watches bytes as they pass for the escape sequences of seven-bit Japanese, which looks like ASCII but for them, however
+ * far behind the beginning the first one stands.
+ */
+export class EscapeWatch {
+  found = false;
+  private tail: Buffer = NOTHING;
+
+  write(chunk: Buffer): void {
+    if (this.found) return;
+    const bytes = this.tail.length > 0 ? Buffer.concat([this.tail, chunk]) : chunk;
+    const from = bytes.indexOf(0x1b);
+    this.found = from >= 0 && ESCAPES.test(bytes.toString('latin1', from));
+    const cut = from < 0 ? -1 : bytes.indexOf(0x1b, Math.max(from, bytes.length - 3));
+    this.tail = cut < 0 ? NOTHING : Buffer.from(bytes.subarray(cut));
+  }
+}
+
+/** To a set of kanji, or to half-width kana; and back. */
+const ESCAPES = /\x1B(?:\$[@B]|\(I|\$\(D)/u;
 
 /** The label as WHATWG names it, so that `Shift-JIS`, `sjis` and `CP932` are one. */
 export function canonicalLabel(label: string): string {
@@ -62,115 +102,78 @@ export async function detectEncoding(path: string): Promise<EncodingFound> {
     else {
       other++;
       if (bytes < EVIDENCE_BYTES) {
-        lines.push(line);
+        lines.push(Buffer.from(line.subarray(0, EVIDENCE_BYTES - bytes)));
         bytes += line.length;
       }
     }
   }
   if (utf8 >= other) return { encoding: 'utf-8', bom: false, confidence: utf8 / (utf8 + other || 1) };
-  return guess(lines);
+  const found = { ...guessEncoding(lines), bom: false };
+  return utf8 > 0 ? { ...found, mixed: true } : found;
 }
 
-/** Most lines of a Japanese file decode; a few that do not are rejected later, and do not make it a Western one. */
-const JAPANESE_LINES = 0.7;
-
-async function guess(lines: Buffer[]): Promise<EncodingFound> {
-  // Their tables take 30 MB: only for a file that needs them.
-  const [{ default: jschardet }, { default: japanese }] = await Promise.all([
-    import('jschardet'),
-    import('encoding-japanese'),
-  ]);
-  const sample = Buffer.concat(lines.flatMap((line) => [line, NEWLINE]));
-  const found = jschardet.detect(sample, { minimumThreshold: 0 });
-  const confidence = Math.min(0.99, found?.confidence ?? 0);
-  const label = (found?.encoding ?? '').toLowerCase();
-  const preferred =
-    japanese.detect(sample) === 'EUCJP' || label === 'euc-jp'
-      ? ['euc-jp', 'shift_jis']
-      : ['shift_jis', 'euc-jp'];
-  for (const encoding of preferred) {
-    const good = lines.filter((line) => decodes(line, encoding));
-    if (good.length < lines.length * JAPANESE_LINES) continue;
-    if (looksJapanese(Buffer.concat(good), encoding)) {
-      return { encoding, bom: false, confidence: Math.max(confidence, (0.95 * good.length) / lines.length) };
-    }
-  }
-  const known = label && !label.startsWith('utf') && !label.startsWith('iso-8859-1') ? label : 'windows-1252';
-  const encoding = knownLabel(known);
-  if (encoding && encoding !== 'windows-1252' && decodes(sample, encoding))
-    return { encoding, bom: false, confidence };
-  return {
-    encoding: 'windows-1252',
-    bom: false,
-    confidence: looksWestern(sample) ? Math.max(confidence, 0.8) : Math.min(confidence, 0.3),
-  };
+/**
+ * Is a line of a file in another encoding UTF-8 after all? Half-width kana and symbols in pairs may look like it by
+ * chance; characters of three bytes, or several of two, do not.
+ */
+export function strayUtf8(line: Buffer, encoding: string): boolean {
+  if (isAscii(line) || !isUtf8(line)) return false;
+  return MULTI_BYTE.has(encoding) ? line.some((byte) => byte >= 0xe0) : true;
 }
 
-const NEWLINE = Buffer.from('\n');
-
-/** WHATWG's name for what the detector calls it, if it has one. */
-function knownLabel(label: string): string | null {
-  try {
-    return new TextDecoder(label).encoding;
-  } catch {
-    return null;
-  }
-}
-
-function decodes(sample: Buffer, encoding: string): boolean {
-  try {
-    new TextDecoder(encoding, { fatal: true }).decode(sample);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Kana and kanji make up what is not ASCII: Western letters read as Shift_JIS give half-width kana and rare kanji. */
-function looksJapanese(sample: Buffer, encoding: string): boolean {
-  const text = new TextDecoder(encoding).decode(sample);
-  const wide = text.match(/[\u3040-\u30FF\u4E00-\u9FFF\u3000-\u303F\uFF00-\uFF60]/gu)?.length ?? 0;
-  const others =
-    text.match(/[^\p{ASCII}\u3040-\u30FF\u4E00-\u9FFF\u3000-\u303F\uFF00-\uFF60]/gu)?.length ?? 0;
-  return wide > others * 2;
-}
-
-/** Letters and common signs make up what is not ASCII. */
-function looksWestern(sample: Buffer): boolean {
-  const text = new TextDecoder('windows-1252').decode(sample);
-  const high = text.match(/\P{ASCII}/gu)?.length ?? 0;
-  const usual = text.match(/[À-ÖØ-öø-ÿŒœŠšŽžŸ€£¥°§©®™²³¼½¾µ«»“”„‘’–—…·¡¿ªº±\u00A0]/gu)?.length ?? 0;
-  return usual >= high * 0.95;
-}
+const MULTI_BYTE = new Set(['shift_jis', 'euc-jp', 'gbk', 'gb18030', 'big5', 'euc-kr']);
 
 async function* linesOutsideAscii(path: string): AsyncGenerator<Buffer> {
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>) {
-    const bytes = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
-    let from = 0;
-    if (!isAscii(bytes)) {
-      for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, from)) {
-        const line = bytes.subarray(from, end);
-        if (!isAscii(line)) yield line;
-        from = end + 1;
-      }
-    } else from = bytes.lastIndexOf(10) + 1;
-    rest = Buffer.from(bytes.subarray(from));
-    if (rest.length > READ_BYTES) {
-      if (!isAscii(rest)) yield rest;
-      rest = Buffer.alloc(0);
-    }
+  const bytes = createReadStream(path, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>;
+  for await (const lines of wholeLines(bytes)) {
+    if (isAscii(lines)) continue;
+    for (const line of linesIn(lines)) if (!isAscii(line)) yield line;
   }
-  if (rest.length > 0 && !isAscii(rest)) yield rest;
+}
+
+/** Chunks that end with a line; one without any line end for 256 KiB is cut. */
+async function* wholeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let rest: Buffer = NOTHING;
+  for await (const chunk of chunks) {
+    const bytes = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+    const end = Math.max(bytes.lastIndexOf(10), bytes.lastIndexOf(13)) + 1;
+    if (end === 0 && bytes.length < READ_BYTES) {
+      rest = bytes;
+      continue;
+    }
+    const cut = end || bytes.length;
+    yield bytes.subarray(0, cut);
+    rest = Buffer.from(bytes.subarray(cut));
+  }
+  if (rest.length > 0) yield rest;
+}
+
+/** With their ends: LF, CR, or each of a pair. */
+function* linesIn(bytes: Buffer): Generator<Buffer> {
+  let from = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    if (bytes[i] !== 10 && bytes[i] !== 13) continue;
+    yield bytes.subarray(from, i + 1);
+    from = i + 1;
+  }
+  if (from < bytes.length) yield bytes.subarray(from);
 }
 
 /**
  * UTF-8 made from bytes in another encoding. What cannot be decoded becomes the byte 0xFF, which is never valid UTF-8,
  * so that the reader rejects that record: U+FFFD goes nowhere.
  */
-export async function* transcode(chunks: AsyncIterable<Buffer>, encoding: string): AsyncGenerator<Buffer> {
+export async function* transcode(
+  chunks: AsyncIterable<Buffer>,
+  encoding: string,
+  mixed = false,
+): AsyncGenerator<Buffer> {
   const decoder = new TextDecoder(encoding);
-  for await (const chunk of chunks) {
+  for await (const chunk of mixed ? wholeLines(chunks) : chunks) {
+    if (mixed && !isAscii(chunk)) {
+      for (const line of linesIn(chunk)) yield transcodeLine(line, encoding, decoder);
+      continue;
+    }
     const text = decoder.decode(chunk, { stream: true });
     if (text) yield encode(text);
   }
@@ -178,6 +181,12 @@ export async function* transcode(chunks: AsyncIterable<Buffer>, encoding: string
   if (last) yield encode(last);
 }
 
+function transcodeLine(line: Buffer, encoding: string, decoder: InstanceType<typeof TextDecoder>): Buffer {
+  const text = encode(decoder.decode(line, { stream: true }));
+  return strayUtf8(line, encoding) ? Buffer.concat([UNDECODABLE, text]) : text;
+}
+
+const NOTHING: Buffer = Buffer.alloc(0);
 const UNDECODABLE = Buffer.from([0xff]);
 
 function encode(text: string): Buffer {

@@ -40,7 +40,7 @@ export async function rebuildCanonical({
   if (manifest.canonical === 'raw') await spoolTo(spool.rawPath, content);
   else if (manifest.type === 'xlsx') await spoolTo(spool.rawPath, content);
   else if (utf8) await spoolTo(spool.canonicalPath, content);
-  else await spoolTo(spool.canonicalPath, transcode(content, manifest.encoding));
+  else await spoolTo(spool.canonicalPath, transcode(content, manifest.encoding, manifest.mixedEncoding));
   if (stored.digest('hex') !== manifest.sha256) {
     await Promise.all([rm(spool.rawPath, { force: true }), rm(spool.canonicalPath, { force: true })]);
     throw new FileError(

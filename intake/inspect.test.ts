@@ -207,6 +207,39 @@ describe('encodings', () => {
     expect(canonicalOf(manifest).includes('\uFFFD')).toBe(false);
   });
 
+  it('seven-bit Japanese is found however late it begins', async () => {
+    const ascii = Array.from({ length: 20_000 }, (_, row) => `${row},name ${row}\n`).join('');
+    const bytes = Buffer.concat([Buffer.from(`id,name\n${ascii}`), encode('x,日本語\n', 'JIS')]);
+    const manifest = await inspect(bytes);
+    expect(manifest).toMatchObject({ encoding: 'iso-2022-jp', rows: 20_001, rejected: 0 });
+    expect(manifest.encodingConfidence).toBeGreaterThan(0.9);
+    expect(canonicalOf(manifest).toString()).toContain('x,日本語');
+  });
+
+  it('lines of UTF-8 in a file of CP932 are rejected, not read as something else', async () => {
+    const bytes = Buffer.concat([
+      encode('コード,名前\nA,能力\nB,株式会社\n', 'SJIS'),
+      Buffer.from('C,日本語\n'),
+      encode('D,漢字\n', 'SJIS'),
+    ]);
+    const manifest = await inspect(bytes);
+    expect(manifest).toMatchObject({ encoding: 'shift_jis', mixedEncoding: true, rows: 3, rejected: 1 });
+    const same = await rebuildCanonical({
+      source: chunks(bytes),
+      manifest,
+      spool: { rawPath: `${spool.rawPath}2`, canonicalPath: `${spool.canonicalPath}2` },
+    });
+    expect(readFileSync(same)).toEqual(canonicalOf(manifest));
+  });
+
+  it('a lone surrogate is a row error, not U+FFFD', async () => {
+    const text = utf16('\uFEFFid,name\n1,x?\n2,y\n3,z\n');
+    text.writeUInt16LE(0xd800, text.indexOf(Buffer.from('?', 'utf16le')));
+    const manifest = await inspect(text);
+    expect(manifest).toMatchObject({ encoding: 'utf-16le', rows: 2, rejected: 1 });
+    expect(canonicalOf(manifest).includes('\uFFFD')).toBe(false);
+  });
+
   it('is UTF-8 where the mark says so, however much of it is damaged', async () => {
     const bad = Buffer.concat(
       Array.from({ length: 60 }, (_, row) =>

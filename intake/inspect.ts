@@ -2,7 +2,14 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { emptyFile, gunzip, identify, nameWarning, type Container } from './container.ts';
-import { canonicalLabel, detectEncoding, encodingOfHead, transcode, type EncodingFound } from './encoding.ts';
+import {
+  canonicalLabel,
+  detectEncoding,
+  encodingOfHead,
+  EscapeWatch,
+  transcode,
+  type EncodingFound,
+} from './encoding.ts';
 import { MAX_RECORD_BYTES } from './scan.ts';
 import { TextAnalysis } from './text-analysis.ts';
 import { readWorkbook } from './xlsx/workbook.ts';
@@ -63,6 +70,7 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
     ? { encoding: asked, bom: certain?.encoding === asked && certain.bom, confidence: 1 }
     : certain;
   const first = hopeful && (found === null || found.encoding === 'utf-8') ? hopeful.end() : null;
+  if (found === null && received.escapes) found = { encoding: 'iso-2022-jp', bom: false, confidence: 0.99 };
   if (found === null && hopeful?.notUtf8) found = await detectEncoding(received.contentPath);
   found ??= { encoding: 'utf-8', bom: false, confidence: 1 };
   const usable = first !== null && found.encoding === 'utf-8' && !received.gaveUp;
@@ -83,6 +91,8 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
     compression: received.compression,
     encoding: found.encoding,
     bom: found.bom,
+    encodingConfidence: found.confidence,
+    ...(found.mixed ? { mixedEncoding: true } : {}),
     dialect: canonicalDialect,
     ...rest,
     sheets: null,
@@ -117,7 +127,7 @@ async function readAgain(
   const bytes = createReadStream(content, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>;
   const copy = utf8 ? null : await SpoolFile.create(canonicalPath);
   try {
-    for await (const chunk of utf8 ? bytes : transcode(bytes, found.encoding)) {
+    for await (const chunk of utf8 ? bytes : transcode(bytes, found.encoding, found.mixed)) {
       input.signal?.throwIfAborted();
       await copy?.write(chunk);
       analysis.write(chunk);
@@ -195,6 +205,8 @@ interface Received {
   contentBytes: number;
   /** The hopeful analysis stopped before the end. */
   gaveUp: boolean;
+  /** Escape sequences of seven-bit Japanese, and nothing that is not seven-bit. */
+  escapes: boolean;
 }
 
 async function receive(
@@ -226,6 +238,7 @@ async function receive(
   const contentPath = packed ? spool.canonicalPath : spool.rawPath;
   const file = packed || !spool.rawIsSource ? await SpoolFile.create(contentPath) : null;
   let contentBytes = 0;
+  const escapes = analysis ? new EscapeWatch() : null;
   try {
     let inner = packed;
     for await (const chunk of content) {
@@ -240,7 +253,10 @@ async function receive(
       contentBytes += chunk.length;
       const written = file?.write(chunk);
       unpacked?.update(chunk);
-      if (container !== 'zip') analysis?.write(chunk);
+      if (container !== 'zip') {
+        analysis?.write(chunk);
+        escapes?.write(chunk);
+      }
       await written;
     }
   } catch (error) {
@@ -266,6 +282,7 @@ async function receive(
     bytes,
     contentBytes,
     gaveUp: analysis?.notUtf8 ?? false,
+    escapes: (escapes?.found ?? false) && !analysis?.notUtf8 && !analysis?.nonAscii,
   };
 }
 

@@ -1,3 +1,5 @@
+import { strayUtf8 } from './encoding.ts';
+
 /**
  * Finds where records of a transcoded copy stand in the bytes they were made from. Forward only: ask in the order of
  * the file.
@@ -5,10 +7,13 @@
 export class SourceBytes {
   private readonly decoder: InstanceType<typeof TextDecoder>;
   private readonly lines: AsyncGenerator<Buffer>;
+  /** The encoding, where some lines are UTF-8 all the same and are marked (see `transcode`). */
+  private readonly mixed: string | null;
   private source: number;
   private canonical = 0;
 
-  constructor(content: AsyncIterable<Buffer>, encoding: string, bomBytes: number) {
+  constructor(content: AsyncIterable<Buffer>, encoding: string, bomBytes: number, mixed = false) {
+    this.mixed = mixed ? encoding : null;
     this.decoder = new TextDecoder(encoding, { ignoreBOM: true });
     this.lines = linesOf(content, encoding, bomBytes);
     this.source = bomBytes;
@@ -42,7 +47,9 @@ export class SourceBytes {
     if (line.done) return null;
     const text = this.decoder.decode(line.value, { stream: true });
     // What cannot be decoded is one byte of the copy (see `transcode`), and U+FFFD would be three.
-    return { bytes: line.value, length: Buffer.byteLength(text) - 2 * (text.match(/\uFFFD/gu)?.length ?? 0) };
+    const undecodable = text.match(/\uFFFD/gu)?.length ?? 0;
+    const mark = this.mixed !== null && strayUtf8(line.value, this.mixed) ? 1 : 0;
+    return { bytes: line.value, length: Buffer.byteLength(text) - 2 * undecodable + mark };
   }
 }
 

@@ -72,6 +72,11 @@ export class TextAnalysis {
   }
 
   write(chunk: Buffer): void {
+  /** Characters outside ASCII were met, and valid. */
+  get nonAscii(): boolean {
+    return (this.scanner?.nonAscii ?? 0) > 0;
+  }
+
     if (this.notUtf8) return;
     if (this.scanner) return this.feed(this.scanner, chunk, 0);
     this.head.push(chunk);
