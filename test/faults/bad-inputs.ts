@@ -2,9 +2,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ExcelJS from 'exceljs';
 import { mintToken } from '../../db/access.ts';
-import { reset, type Bench, type Case, type Outcome } from './case.ts';
+import type { Bench, Case, Outcome } from './case.ts';
+import { seedTarget } from './files.ts';
 import { ApiRefused, type Answer, type ImportDocument, type Submit } from './instance.ts';
-import { orphans } from './oracle.ts';
+import { beginRun, orphans } from './oracle.ts';
 
 /** What came of a bad input: an HTTP status or a run's end, and the code that says why. */
 interface Ending {
@@ -29,7 +30,8 @@ function badInput(
     name,
     ci: true,
     async run(bench): Promise<Outcome> {
-      await reset(bench);
+      await seedTarget(bench.instance, bench.spec);
+      await beginRun(bench.instance);
       const { status, problems } = await run(bench);
       const [written] = await bench.instance.sql<{ n: number }>(
         'select count(*)::int as n from public.write_log',

@@ -1,5 +1,6 @@
-import { join } from 'node:path';
 import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expectedAccounting, seedTarget, writeCsv, type FileSpec } from './files.ts';
 import {
   beginRun,
@@ -12,10 +13,13 @@ import {
   type JudgeOptions,
   type Verdict,
 } from './oracle.ts';
-import type { ImportDocument, Instance } from './instance.ts';
+import type { Moment } from './moments.ts';
+import type { Instance, Submit } from './instance.ts';
 
 /** One line of the table. */
 export interface Outcome {
+  /** How many faults struck while something was in flight; one where it is not said. */
+  faults?: number;
   inFlight: string;
   status: string;
   verdict: Pick<Verdict, 'lost' | 'doubled' | 'problems'> & { rows?: number };
@@ -23,10 +27,28 @@ export interface Outcome {
 
 export interface Case {
   name: string;
+  /** By which the whole campaign counts. */
+  kind?: string;
+  /** Takes an instance that reaches its services through lines of ours. */
+  proxied?: true;
+  /** Strikes while batches are applied, so that it can be tried on any scenario. */
+  anyScenario?: true;
   /** Part of the short set that every CI run does. */
   ci?: true;
   run(bench: Bench): Promise<Outcome>;
 }
+
+/** What is being done to the target while it is disturbed. */
+export interface Scenario {
+  name: string;
+  /** How it ends, undisturbed. */
+  status: string;
+  submit?: Submit;
+  /** Takes the import that was submitted to where the disturbance begins. */
+  begin?(bench: Omit<Bench, 'expected'>, importId: string): Promise<void>;
+}
+
+export const LOAD: Scenario = { name: 'load', status: 'completed_with_issues' };
 
 /** An instance with the oracle installed, the files, and what an undisturbed run makes of them. */
 export interface Bench {
@@ -36,6 +58,7 @@ export interface Bench {
   /** The same rows in six times the bytes. */
   wide: string;
   wideBytes: number;
+  scenario: Scenario;
   expected: Fingerprint;
   random(): number;
 }
@@ -63,19 +86,14 @@ export async function prepare(instance: Instance, rows: number, seed: number): P
   await installOracle(instance);
   const bench = {
     instance,
+    scenario: LOAD,
     spec,
     narrow,
     wide,
     wideBytes: statSync(wide, { throwIfNoEntry: false })?.size ?? 0,
     random: randomFrom(seed),
   };
-  await seedTarget(instance, spec);
-  await keepBefore(instance);
-  const document = await undisturbed(bench);
-  const expected = await keepExpected(instance, document);
-  const { problems } = await judge(instance, document, { expected, lanes: 2 });
-  if (problems.length > 0)
-    throw new Error(`the undisturbed run is not as it should be: ${problems.join('; ')}`);
+  const expected = await undisturbed(bench);
   const should = expectedAccounting(spec);
   for (const [name, count] of Object.entries(should)) {
     if (expected.accounting[name] !== count) {
@@ -85,16 +103,43 @@ export async function prepare(instance: Instance, rows: number, seed: number): P
   return { ...bench, expected };
 }
 
-export async function reset({ instance, spec }: Pick<Bench, 'instance' | 'spec'>): Promise<void> {
-  await seedTarget(instance, spec);
-  await beginRun(instance);
+/** The same instance and files with something else being done to the target. */
+export async function inScenario(bench: Bench, scenario: Scenario): Promise<Bench> {
+  return { ...bench, scenario, expected: await undisturbed({ ...bench, scenario }) };
 }
 
-export async function undisturbed(
-  bench: Pick<Bench, 'instance' | 'spec' | 'narrow'>,
-): Promise<ImportDocument> {
-  await reset(bench);
-  return bench.instance.ended(await bench.instance.submit(bench.narrow));
+/** Seeds the target, submits the file, and takes it to where a disturbance may begin. */
+export async function begin(
+  bench: Omit<Bench, 'expected'>,
+  submit: (options?: Submit) => Promise<string> = (options) => bench.instance.submit(bench.narrow, options),
+  slow = 0,
+): Promise<string> {
+  const { instance, scenario, spec } = bench;
+  await seedTarget(instance, spec);
+  await beginRun(instance);
+  if (!scenario.begin) {
+    await keepBefore(instance);
+    await throttle(instance, slow);
+    return submit(scenario.submit);
+  }
+  const id = await submit(scenario.submit);
+  await instance.ended(id);
+  await keepBefore(instance);
+  await beginRun(instance);
+  await throttle(instance, slow);
+  await scenario.begin(bench, id);
+  return id;
+}
+
+async function undisturbed(bench: Omit<Bench, 'expected'>): Promise<Fingerprint> {
+  const { instance, scenario } = bench;
+  const id = await begin(bench);
+  const document = await instance.ended(id, [scenario.status]);
+  const expected = await keepExpected(instance, document, scenario.name);
+  const { problems } = await judge(instance, document, { expected, status: scenario.status, lanes: 2 });
+  if (problems.length > 0)
+    throw new Error(`the undisturbed run is not as it should be: ${problems.join('; ')}`);
+  return expected;
 }
 
 export interface Disturbance extends Partial<JudgeOptions> {
@@ -111,15 +156,88 @@ export async function disturbed(
   options: Disturbance,
   strike: (importId: string, complete: Record<string, unknown>) => Promise<string>,
 ): Promise<Outcome> {
-  const { instance } = bench;
-  await reset(bench);
-  await throttle(instance, options.slow ?? 0);
+  const { instance, scenario } = bench;
   const file = options.wide ? bench.wide : bench.narrow;
-  const complete = options.submit ? await options.submit(file) : { upload_id: await instance.submit(file) };
-  const id = complete['upload_id'] as string;
+  let complete: Record<string, unknown> = {};
+  const id = await begin(
+    bench,
+    async (submit) => {
+      complete = options.submit
+        ? await options.submit(file)
+        : { upload_id: await instance.submit(file, submit) };
+      return complete['upload_id'] as string;
+    },
+    options.slow ?? 0,
+  );
   const inFlight = await strike(id, complete);
   await throttle(instance, 0);
   const document = await instance.ended(id);
-  const verdict = await judge(instance, document, { expected: bench.expected, ...options });
+  const verdict = await judge(instance, document, {
+    expected: bench.expected,
+    status: scenario.status,
+    ...options,
+  });
   return { inFlight, status: document.status, verdict };
+}
+
+/**
+ * Waits with `seen` for its moment, strikes, and says what was in flight. Null where the run was over before: then
+ * nothing was struck and nothing counts.
+ */
+export type Strike = (
+  bench: Bench,
+  importId: string,
+  seen: (moment: Moment) => Promise<string | null>,
+) => Promise<string | null>;
+
+export interface Repeated extends Disturbance {
+  kind: string;
+  name: string;
+  times: number;
+  strike: Strike;
+  proxied?: true;
+  anyScenario?: true;
+  /** Puts right what would be in the next case's way. */
+  after?(bench: Bench): Promise<void>;
+}
+
+const OPEN = ['queued', 'running', 'paused', 'reverting'];
+
+/** A run struck several times in the same way. */
+export function repeated(fault: Repeated): Case {
+  const { kind, name, times, strike, proxied, anyScenario, after, ...disturbance } = fault;
+  return {
+    kind,
+    name,
+    ...(proxied && { proxied }),
+    ...(anyScenario && { anyScenario }),
+    async run(bench) {
+      const { instance, random } = bench;
+      const seen: string[] = [];
+      const outcome = await disturbed(bench, disturbance, async (id) => {
+        const look = async (moment: Moment): Promise<string | null> => {
+          for (;;) {
+            const found = await moment();
+            if (found !== null) return found;
+            const [row] = await instance.sql<{ status: string }>(
+              'select status from waybill.imports where import_id = $1',
+              [id],
+            );
+            if (!OPEN.includes(row!.status)) return null;
+            await delay(2);
+          }
+        };
+        while (seen.length < times) {
+          await delay(random() * 200);
+          const found = await strike(bench, id, look);
+          if (found === null) break;
+          seen.push(found);
+        }
+        if (seen.length === 0) throw new Error('the run was over before anything could be struck');
+        return seen.join('; ');
+      });
+      await after?.(bench);
+      return { ...outcome, faults: seen.length };
+    },
+  };
 }

@@ -1,13 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { disturbed, type Bench, type Case } from './case.ts';
+import { disturbed, repeated, type Bench, type Case, type Strike } from './case.ts';
+import { databaseFaults } from './database.ts';
 import { orphans } from './oracle.ts';
-import { startSecondWorker, type Instance } from './instance.ts';
+import { lineFaults } from './lines.ts';
+import { startSecondWorker, type Instance, type Role } from './instance.ts';
+import { sourceFaults } from './source.ts';
+import { temporalFaults } from './temporal.ts';
 import {
   barrier,
   batchOpen,
   caughtAt,
   closeGate,
   copyOpen,
+  freshBatch,
   objectRead,
   openBatches,
   planning,
@@ -16,46 +21,58 @@ import {
 
 const SLOW = 0.25;
 
+const kill =
+  (role: Role, signal: NodeJS.Signals = 'SIGKILL'): Strike =>
+  async ({ instance }, id, seen) => {
+    const found = await seen(freshBatch(instance, id));
+    if (found !== null) await instance.restarted(role, instance.signal(role, signal));
+    return found;
+  };
+
+const inApply = (kind: string, name: string, times: number, strike: Strike): Case =>
+  repeated({ kind, name, times, strike, slow: SLOW, anyScenario: true });
+
 const thrice: Case = {
-  name: 'worker killed in mid-apply, three times',
+  ...repeated({
+    kind: 'worker killed',
+    name: 'worker killed in mid-apply, three times',
+    times: 3,
+    slow: SLOW,
+    lanes: 2,
+    anyScenario: true,
+    strike: kill('worker'),
+  }),
   ci: true,
-  run: (bench) =>
-    disturbed(bench, { slow: SLOW, lanes: 2 }, async (id) => {
-      const { instance, random } = bench;
-      const seen: string[] = [];
-      while (seen.length < 3) {
-        // A new worker has new connections: what the dead one's backends still do is not its own work.
-        const dead = await openBatches(instance);
-        await until('rows moving', async () =>
-          (await openBatches(instance)).some((pid) => !dead.includes(pid)) ? '' : null,
-        );
-        await delay(random() * 200);
-        seen.push(await until('an open batch', batchOpen(instance, id)));
-        await instance.restarted('worker', instance.signal('worker', 'SIGKILL'));
-      }
-      return seen.join('; ');
-    }),
 };
 
 function atMoment(
+  kind: string,
   name: string,
-  options: { wide?: boolean; slow?: number; ci?: true },
+  options: { wide?: boolean; slow?: number; ci?: true; anyScenario?: true },
   strike: (bench: Bench, id: string) => Promise<string>,
 ): Case {
   return {
+    kind,
     name,
     ...(options.ci && { ci: true }),
+    ...(options.anyScenario && { anyScenario: true }),
     run: (bench) => disturbed(bench, options, (id) => strike(bench, id)),
   };
 }
 
-const killInStaging = atMoment('worker killed in mid-staging', {}, async ({ instance }, _id) => {
-  const seen = await until('an open COPY', copyOpen(instance));
-  await instance.restarted('worker', instance.signal('worker', 'SIGKILL'));
-  return seen;
-});
+const killInStaging = atMoment(
+  'worker killed in staging',
+  'worker killed in mid-staging',
+  {},
+  async ({ instance }, _id) => {
+    const seen = await until('an open COPY', copyOpen(instance));
+    await instance.restarted('worker', instance.signal('worker', 'SIGKILL'));
+    return seen;
+  },
+);
 
 const killInInspect = atMoment(
+  'worker killed in inspection',
   'worker killed in mid-inspection',
   { wide: true },
   async ({ instance, wideBytes }, id) => {
@@ -76,14 +93,16 @@ export async function killWithLostAnswer({ instance }: Bench): Promise<string> {
 }
 
 const lostAnswer = atMoment(
+  'acknowledgement lost',
   'worker killed; its batches commit with nobody to answer',
-  {},
+  { anyScenario: true },
   killWithLostAnswer,
 );
 
 const secondAttempt = atMoment(
+  'second attempt',
   'second attempt while the first is still in the database',
-  {},
+  { anyScenario: true },
   async ({ instance }) => {
     const gate = await closeGate(instance);
     const seen = await until('batches at the gate', caughtAt(gate, 2));
@@ -101,14 +120,9 @@ const secondAttempt = atMoment(
   },
 );
 
-const apiInImport = atMoment('API killed in mid-import', { slow: SLOW }, async ({ instance }, id) => {
-  const seen = await until('an open batch', batchOpen(instance, id));
-  await instance.restarted('api', instance.signal('api', 'SIGKILL'));
-  return seen;
-});
-
 /** Completed in the database, and nobody has told Temporal: the API is killed while Temporal does not answer. */
 const apiBeforeStart: Case = {
+  kind: 'API killed',
   name: 'API killed between completion and the start of the workflow',
   run: (bench) =>
     disturbed(
@@ -135,23 +149,33 @@ const apiBeforeStart: Case = {
     ),
 };
 
-const postgresRestart = atMoment('PostgreSQL restarted in mid-apply', {}, async ({ instance }) => {
-  const gate = await closeGate(instance);
-  const seen = await until('batches at the gate', caughtAt(gate, 2));
-  await instance.restarted('postgres', instance.signal('postgres', 'SIGINT'));
-  await gate.release();
-  return seen;
-});
+/** The server goes down while batches are stopped before their receipts. */
+const postgresDown =
+  (signal: NodeJS.Signals): ((bench: Bench) => Promise<string>) =>
+  async ({ instance }) => {
+    const gate = await closeGate(instance);
+    const seen = await until('batches at the gate', caughtAt(gate, 2));
+    await instance.restarted('postgres', instance.signal('postgres', signal));
+    await gate.release();
+    return seen;
+  };
 
-const postgresKilled = atMoment('PostgreSQL killed in mid-apply', { ci: true }, async ({ instance }) => {
-  const gate = await closeGate(instance);
-  const seen = await until('batches at the gate', caughtAt(gate, 2));
-  await instance.restarted('postgres', instance.signal('postgres', 'SIGKILL'));
-  await gate.release();
-  return seen;
-});
+const postgresRestart = atMoment(
+  'PostgreSQL restarted',
+  'PostgreSQL restarted in mid-apply',
+  { anyScenario: true },
+  postgresDown('SIGINT'),
+);
+
+const postgresKilled = atMoment(
+  'PostgreSQL killed',
+  'PostgreSQL killed in mid-apply',
+  { ci: true, anyScenario: true },
+  postgresDown('SIGKILL'),
+);
 
 const postgresInPlan: Case = {
+  kind: 'PostgreSQL killed',
   name: 'PostgreSQL killed while it plans: staging is emptied',
   async run(bench) {
     let id = '';
@@ -171,6 +195,7 @@ const postgresInPlan: Case = {
 };
 
 const storeInRead = atMoment(
+  'object store',
   'S3 restarted while the object is read',
   { wide: true },
   async ({ instance, wideBytes }, id) => {
@@ -184,12 +209,6 @@ const storeInRead = atMoment(
     return seen;
   },
 );
-
-const temporalRestart = atMoment('Temporal killed in mid-apply', { slow: SLOW }, async ({ instance }, id) => {
-  const seen = await until('an open batch', batchOpen(instance, id));
-  await instance.restarted('temporal', instance.signal('temporal', 'SIGKILL'));
-  return seen;
-});
 
 /** A lock for each pair of a batch's statements; whoever waits for it is terminated there. */
 export const POINTS: { where: string; locks(importId: string, lockKey: number): string }[] = [
@@ -206,6 +225,7 @@ export const POINTS: { where: string; locks(importId: string, lockKey: number): 
 ];
 
 const terminated: Case = {
+  kind: 'backend terminated',
   name: 'backend terminated between each pair of statements',
   run: (bench) =>
     disturbed(bench, { slow: 0.1 }, async (id) => {
@@ -240,6 +260,7 @@ const terminated: Case = {
 /** Ended from Temporal's side: the import ends as cancelled, and retry brings it to its right end. */
 function pressed(what: 'terminate' | 'cancel'): Case {
   return {
+    kind: `${what} pressed in Temporal`,
     name: `${what === 'terminate' ? 'Terminate' : 'Cancel'} pressed in Temporal, then retry`,
     run: (bench) =>
       disturbed(bench, { slow: SLOW }, async (id) => {
@@ -313,6 +334,7 @@ export async function pauseForAWhile(
 }
 
 const paused: Case = {
+  kind: 'paused',
   name: 'paused for 10 s, resumed',
   run: (bench) =>
     disturbed(bench, { slow: SLOW, lanes: 2 }, async (id) => {
@@ -325,8 +347,9 @@ const paused: Case = {
 const HEARTBEAT_MS = 5000;
 
 const zombie = atMoment(
+  'zombie writer',
   'worker frozen past its heartbeat, goes on beside its successor',
-  {},
+  { anyScenario: true },
   async ({ instance }) => {
     const gate = await closeGate(instance);
     const seen = await until('batches at the gate', caughtAt(gate, 2));
@@ -354,22 +377,35 @@ const zombie = atMoment(
   },
 );
 
-export const faults: Case[] = [
+/** The set of `--short`: each way to go down once. */
+export const shortFaults: Case[] = [
   thrice,
   killInStaging,
   killInInspect,
   lostAnswer,
   secondAttempt,
-  apiInImport,
+  inApply('API killed', 'API killed in mid-import', 1, kill('api')),
   apiBeforeStart,
   postgresRestart,
   postgresKilled,
   postgresInPlan,
   storeInRead,
-  temporalRestart,
+  inApply('Temporal killed', 'Temporal killed in mid-apply', 1, kill('temporal')),
   terminated,
   pressed('terminate'),
   pressed('cancel'),
   paused,
   zombie,
+];
+
+export const faults: Case[] = [
+  ...shortFaults,
+  inApply('worker drained', 'worker asked to stop (SIGTERM) in mid-apply', 3, kill('worker', 'SIGTERM')),
+  inApply('API killed', 'API killed three times in mid-apply', 3, kill('api')),
+  inApply('Temporal killed', 'Temporal killed twice in mid-apply', 2, kill('temporal')),
+  inApply('PostgreSQL killed', 'PostgreSQL killed twice in mid-apply', 2, kill('postgres')),
+  ...databaseFaults,
+  ...lineFaults,
+  ...sourceFaults,
+  ...temporalFaults,
 ];

@@ -22,6 +22,8 @@ import pg from 'pg';
 import { choosePorts } from '../../dev/ports.ts';
 import { removeCluster } from '../../dev/postgres.ts';
 import { identify, isAlive, readPidFile } from '../../dev/processes.ts';
+import { startServices, type ServiceName, type Services } from '../../dev/services.ts';
+import { startProxy, type Proxy } from './proxy.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -64,10 +66,14 @@ export interface Instance {
   /** As the database's owner. Tries again while the database is away. */
   sql<T extends object>(text: string, values?: unknown[]): Promise<T[]>;
   /** Runs statements in a transaction that stays open (and with it their locks) until it is let go. */
-  hold(...statements: string[]): Promise<{ release(): Promise<void>; pid: number }>;
+  hold(
+    ...statements: string[]
+  ): Promise<{ release(): Promise<void>; ask(statement: string): Promise<void>; pid: number }>;
   temporal: Client;
   openWorkflows(): Promise<string[]>;
   openUploads(): Promise<string[]>;
+  /** As somebody with a key to the object store of their own. */
+  store: { put(key: string, bytes: Buffer): Promise<void>; remove(key: string): Promise<void> };
   /** Imports that have a copy of their file on this host. */
   spooled(): string[];
   /** One request; where `patient`, again while the API is away. */
@@ -91,8 +97,12 @@ export interface Instance {
   signal(role: Role, signal: NodeJS.Signals): number;
   /** Waits until the supervisor has another process for the role, and the instance answers. */
   restarted(role: Role, oldPid: number): Promise<void>;
+  /** Between the processes and each service, where the instance was started with them. */
+  lines: Lines | null;
   stop(): Promise<void>;
 }
+
+export type Lines = Record<ServiceName, Proxy>;
 
 export interface Submit {
   dataset?: string;
@@ -100,27 +110,71 @@ export interface Submit {
   fileName?: string;
   sha256?: string;
   size?: number;
+  mode?: 'upsert' | 'insert' | 'update' | 'add';
 }
 
 let lastStart: Promise<unknown> = Promise.resolve();
 
 /** One after another: two that look for free ports at the same moment find the same ones. */
-export function startInstance(environment: NodeJS.ProcessEnv = {}): Promise<Instance> {
-  const started = lastStart.then(() => start(environment));
+export function startInstance(environment: NodeJS.ProcessEnv = {}, proxied = false): Promise<Instance> {
+  const started = lastStart.then(() => start(environment, proxied));
   lastStart = started.catch(() => {});
   return started;
 }
 
-async function start(environment: NodeJS.ProcessEnv): Promise<Instance> {
+/** The services of an instance that reaches them through lines of ours. */
+interface Behind {
+  services: Services;
+  lines: Lines;
+  stop(): Promise<void>;
+}
+
+async function startBehindLines(data: string): Promise<{ behind: Behind; env: NodeJS.ProcessEnv }> {
+  const services = await startServices({ dataDir: join(data, 'services'), usualPorts: false, log: () => {} });
+  const database = new URL(services.databaseUrl);
+  const store = new URL(services.s3.endpoint);
+  const [temporalHost, temporalPort] = services.temporalAddress.split(':');
+  const [postgres, temporal, s3] = await Promise.all([
+    startProxy({ host: database.hostname, port: Number(database.port) }),
+    startProxy({ host: temporalHost!, port: Number(temporalPort) }),
+    startProxy({ host: store.hostname, port: Number(store.port) }),
+  ]);
+  database.host = `127.0.0.1:${postgres.port}`;
+  const lines = { postgres, temporal, s3 };
+  return {
+    behind: {
+      services,
+      lines,
+      async stop() {
+        await Promise.all(Object.values(lines).map((line) => line.close()));
+        await services.stop();
+        removeCluster(join(data, 'services'));
+      },
+    },
+    env: {
+      DATABASE_URL: database.href,
+      TEMPORAL_ADDRESS: `127.0.0.1:${temporal.port}`,
+      S3_ENDPOINT: `http://127.0.0.1:${s3.port}`,
+      S3_BUCKET: services.s3.bucket,
+      S3_ACCESS_KEY: services.s3.accessKey,
+      S3_SECRET_KEY: services.s3.secretKey,
+      S3_REGION: services.s3.region,
+    },
+  };
+}
+
+async function start(environment: NodeJS.ProcessEnv, proxied: boolean): Promise<Instance> {
   const data = mkdtempSync(join(tmpdir(), 'waybill-faults-'));
   // mkdtemp's mode would keep PostgreSQL's account out of it.
   chmodSync(data, 0o711);
+  const through = proxied ? await startBehindLines(data) : null;
   const { port } = await choosePorts({ port: 0 });
   const env = {
     ...process.env,
     WAYBILL_DATA: data,
     PORT: String(port),
     WAYBILL_RECONCILE_MS: '2000',
+    ...through?.env,
     ...environment,
   };
   const logFile = join(data, 'start.log');
@@ -131,17 +185,18 @@ async function start(environment: NodeJS.ProcessEnv): Promise<Instance> {
     stdio: ['ignore', log, log],
   });
   closeSync(log);
+  const behind = through?.behind ?? null;
   const runFile = join(data, 'run.json');
   const deadline = Date.now() + 180_000;
   while (!existsSync(runFile)) {
     if (supervisor.exitCode !== null || Date.now() > deadline) {
       const why = readFileSync(logFile, 'utf8');
-      await discard(supervisor, data);
+      await discard(supervisor, data, behind);
       throw new Error(`the instance did not start:\n${why}`);
     }
     await delay(50);
   }
-  return connect(data, supervisor, env);
+  return connect(data, supervisor, env, behind);
 }
 
 /** Ends everything at once, the supervisor first: nothing of a throw-away instance has to be kept. */
@@ -167,8 +222,9 @@ async function killAll(supervisor: ChildProcess, data: string): Promise<void> {
   while (all.some((pid) => identify(pid) !== null)) await delay(10);
 }
 
-async function discard(supervisor: ChildProcess, data: string): Promise<void> {
+async function discard(supervisor: ChildProcess, data: string, behind: Behind | null): Promise<void> {
   await killAll(supervisor, data);
+  await behind?.stop();
   removeCluster(data);
   rmSync(data, { recursive: true, force: true });
 }
@@ -191,10 +247,27 @@ function childrenOf(pid: number): number[] {
 const AWAY =
   /ECONNREFUSED|ECONNRESET|terminat|shutting down|starting up|not yet accepting|recovery mode|EPIPE|connection/i;
 
-async function connect(data: string, supervisor: ChildProcess, env: NodeJS.ProcessEnv): Promise<Instance> {
-  const run = (): RunFile => JSON.parse(readFileSync(join(data, 'run.json'), 'utf8')) as RunFile;
+async function connect(
+  data: string,
+  supervisor: ChildProcess,
+  env: NodeJS.ProcessEnv,
+  behind: Behind | null,
+): Promise<Instance> {
+  /** The harness goes straight to the services, whatever the processes have to go through. */
+  const run = (): RunFile => {
+    const file = JSON.parse(readFileSync(join(data, 'run.json'), 'utf8')) as RunFile;
+    if (!behind) return file;
+    const { databaseUrl, temporalAddress, s3, pids } = behind.services;
+    return {
+      ...file,
+      databaseUrl,
+      temporalAddress,
+      s3Endpoint: s3.endpoint,
+      pids: { ...file.pids, ...(pids as Record<ServiceName, number>) },
+    };
+  };
   const first = run();
-  const secrets = JSON.parse(readFileSync(join(data, 'secrets.json'), 'utf8')) as {
+  const secrets = JSON.parse(readFileSync(join(data, behind ? 'services' : '', 'secrets.json'), 'utf8')) as {
     s3AccessKey: string;
     s3SecretKey: string;
   };
@@ -302,7 +375,11 @@ async function connect(data: string, supervisor: ChildProcess, env: NodeJS.Proce
         file_sha256: options.sha256 ?? hash.digest('hex'),
         parts,
         idempotency_key: begun.body['idempotency_key'],
-        options: { policy: options.policy ?? 'auto', allow_duplicate: true },
+        options: {
+          policy: options.policy ?? 'auto',
+          allow_duplicate: true,
+          ...(options.mode && { mode: options.mode }),
+        },
       },
     };
   };
@@ -316,6 +393,7 @@ async function connect(data: string, supervisor: ChildProcess, env: NodeJS.Proce
   return {
     data,
     run,
+    lines: behind?.lines ?? null,
     temporal,
     api,
     upload,
@@ -326,16 +404,26 @@ async function connect(data: string, supervisor: ChildProcess, env: NodeJS.Proce
       // A database that is killed takes the lock with it.
       client.on('error', () => {});
       await client.connect();
-      await client.query('begin');
+      await client.query(`begin; set local deadlock_timeout = '10min'`);
       for (const statement of statements) await client.query(statement);
       const pid = (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]!.pid;
-      return { pid, release: () => client.end().catch(() => {}) };
+      return {
+        pid,
+        release: () => client.end().catch(() => {}),
+        async ask(statement) {
+          await client.query(statement);
+        },
+      };
     },
     async openWorkflows() {
       const ids: string[] = [];
       for await (const { workflowId } of temporal.workflow.list({ query: `ExecutionStatus = 'Running'` }))
         ids.push(workflowId);
       return ids;
+    },
+    store: {
+      put: async (key, bytes) => void (await minio.putObject('waybill', key, bytes)),
+      remove: (key) => minio.removeObject('waybill', key),
     },
     openUploads: () =>
       new Promise((resolve, reject) => {
@@ -395,7 +483,7 @@ async function connect(data: string, supervisor: ChildProcess, env: NodeJS.Proce
     async stop() {
       await pool.end();
       await connection.close();
-      await discard(supervisor, data);
+      await discard(supervisor, data, behind);
     },
   };
 }
@@ -410,7 +498,10 @@ export class ApiRefused extends Error {
 }
 
 /** A worker beside the supervised one, with the same settings. */
-export async function startSecondWorker(instance: Instance): Promise<{ drain(): Promise<void> }> {
+export async function startSecondWorker(
+  instance: Instance,
+  more: NodeJS.ProcessEnv = {},
+): Promise<{ drain(): Promise<void> }> {
   const environment = readFileSync(`/proc/${instance.run().pids.worker}/environ`, 'utf8');
   const env = Object.fromEntries(
     environment
@@ -421,7 +512,7 @@ export async function startSecondWorker(instance: Instance): Promise<{ drain(): 
   const log = openSync(join(instance.data, 'logs', 'second-worker.log'), 'a');
   const child = spawn(process.execPath, ['temporal/worker.ts'], {
     cwd: root,
-    env,
+    env: { ...env, ...more },
     stdio: ['ignore', log, log],
   });
   closeSync(log);

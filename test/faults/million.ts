@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { prepare, reset, type Bench, type Outcome } from './case.ts';
+import { begin, prepare, type Bench, type Outcome } from './case.ts';
 import { batchOpen, openBatches, receipts, until } from './moments.ts';
 import { judge } from './oracle.ts';
 import { watchEvents, type Seen } from './stream.ts';
@@ -32,8 +32,7 @@ export async function million(instance: Instance, rows: number, seed: number, re
 
 async function disturbedRun(bench: Bench): Promise<Outcome> {
   const { instance, random } = bench;
-  await reset(bench);
-  const id = await instance.submit(bench.narrow);
+  const id = await begin(bench);
   const events = watchEvents(instance, id);
   const seen = [await until('an open batch', batchOpen(instance, id))];
   const problems: string[] = [];
@@ -88,9 +87,11 @@ async function disturbedRun(bench: Bench): Promise<Outcome> {
 /** Nothing disturbs it: its events are held against what really remained. */
 async function watchedRun(bench: Bench): Promise<Outcome> {
   const { instance } = bench;
-  await reset(bench);
-  const began = Date.now();
-  const id = await instance.submit(bench.narrow);
+  let began = 0;
+  const id = await begin(bench, (submit) => {
+    began = Date.now();
+    return instance.submit(bench.narrow, submit);
+  });
   const events = watchEvents(instance, id);
   const document = await instance.ended(id);
   const changes = await events.stop();

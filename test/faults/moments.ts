@@ -32,7 +32,7 @@ export async function receipts(instance: Instance, importId: string): Promise<nu
 export async function openBatches(instance: Instance): Promise<number[]> {
   const rows = await instance.sql<{ pid: number }>(
     `select pid from pg_stat_activity where application_name = 'waybill worker' and state = 'active'
-       and backend_xid is not null and query like '%apply_batches%'`,
+       and backend_xid is not null and query ~ 'apply_batches|revert_batches'`,
   );
   return rows.map((row) => row.pid);
 }
@@ -44,6 +44,20 @@ export const batchOpen =
     return open.length === 0
       ? null
       : `${open.length} batch transactions, ${await receipts(instance, importId)} batches done`;
+  };
+
+const struck = new Map<string, Set<number>>();
+
+/** As batchOpen, by a backend that no earlier strike on this run has met: what a dead worker's still do is not its own work. */
+export const freshBatch =
+  (instance: Instance, importId: string): Moment =>
+  async () => {
+    const known = struck.get(importId) ?? new Set();
+    struck.set(importId, known);
+    const open = await openBatches(instance);
+    if (open.every((pid) => known.has(pid))) return null;
+    for (const pid of open) known.add(pid);
+    return `${open.length} batch transactions, ${await receipts(instance, importId)} batches done`;
   };
 
 /** The COPY of a segment, with rows in it. */
@@ -96,6 +110,8 @@ export async function waitingFor(instance: Instance, holder: number): Promise<nu
 
 export interface Hold {
   release(): Promise<void>;
+  /** Asks for more in the same transaction: resolves when it has it. Never the one to end a deadlock. */
+  ask(statement: string): Promise<void>;
   /** Backends that wait for it, in the middle of what they do. */
   caught(): Promise<number[]>;
 }
@@ -103,7 +119,7 @@ export interface Hold {
 /** Holds locks and says who of ours has run into them. */
 export async function barrier(instance: Instance, ...statements: string[]): Promise<Hold> {
   const held = await instance.hold(...statements);
-  return { release: held.release, caught: () => waitingFor(instance, held.pid) };
+  return { ...held, caught: () => waitingFor(instance, held.pid) };
 }
 
 /** Closed, no batch gets further than its first write: its rows are written, its receipt is not. */

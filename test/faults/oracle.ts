@@ -21,8 +21,16 @@ export async function installOracle(instance: Instance): Promise<void> {
       began timestamptz not null, at timestamptz not null);
     create table public.throttle (seconds float8 not null);
     insert into public.throttle values (0);
+    create table public.raise (code text);
+    insert into public.raise values (null);
+    create sequence public.raised;
     create function public.log_writes() returns trigger language plpgsql security definer as $$
+    declare fault text := (select code from public.raise);
     begin
+      if fault is not null then
+        perform nextval('public.raised');
+        raise 'raised by the harness' using errcode = fault;
+      end if;
       insert into public.write_log
       select left(tg_op, 1), lower(sku), pg_current_xact_id(), pg_backend_pid(), now(), clock_timestamp() from changed;
       perform pg_sleep(seconds) from public.throttle where seconds > 0;
@@ -30,8 +38,7 @@ export async function installOracle(instance: Instance): Promise<void> {
       return null;
     end $$;
     ${on('insert')} ${on('update')} ${on('delete')}
-    create table public.before (key text, content bigint);
-    create table public.expected (key text, content bigint);`);
+    create table public.before (key text, content bigint);`);
 }
 
 /** Makes each write take longer, so that there is a middle to strike in. */
@@ -40,10 +47,10 @@ export async function throttle(instance: Instance, seconds: number): Promise<voi
 }
 
 const snapshot = (table: string) =>
-  `truncate public.${table}; insert into public.${table} select lower(sku), ${CONTENT('t')} from catalog.products t;
+  `create table if not exists public.${table} (key text, content bigint); truncate public.${table}; insert into public.${table} select lower(sku), ${CONTENT('t')} from catalog.products t;
    analyze public.${table}`;
 
-/** Keeps what is in the target before each run. */
+/** Keeps what is in the target before a run. */
 export async function keepBefore(instance: Instance): Promise<void> {
   await instance.sql(snapshot('before'));
 }
@@ -56,6 +63,8 @@ export async function beginRun(instance: Instance): Promise<void> {
 
 /** What an import left besides the target's content, in a form that two runs of one file must share. */
 export interface Fingerprint {
+  /** Where the content of the target is kept. */
+  content: string;
   accounting: Record<string, number>;
   issues: Record<string, number>;
   outcomes: Record<string, number>;
@@ -63,9 +72,12 @@ export interface Fingerprint {
   changes: { rows: number; hash: string };
 }
 
-async function fingerprint(instance: Instance, document: ImportDocument): Promise<Fingerprint> {
+async function fingerprint(
+  instance: Instance,
+  document: ImportDocument,
+): Promise<Omit<Fingerprint, 'content'>> {
   const images = `stage.images_${await lockKey(instance, document.id)}`;
-  const [row] = await instance.sql<Omit<Fingerprint, 'accounting'>>(
+  const [row] = await instance.sql<Omit<Fingerprint, 'accounting' | 'content'>>(
     `select
        (select coalesce(jsonb_object_agg(code || '/' || severity, count order by code), '{}') from waybill.issue_counts where import_id = $1) as issues,
        (select coalesce(jsonb_object_agg(k, n), '{}') from (select decision || ' ' || outcome || ' ' || coalesce(code, '') as k, count(*) as n
@@ -78,9 +90,14 @@ async function fingerprint(instance: Instance, document: ImportDocument): Promis
 }
 
 /** Keeps what an undisturbed run made of the file, for the others to be compared with. */
-export async function keepExpected(instance: Instance, document: ImportDocument): Promise<Fingerprint> {
-  await instance.sql(snapshot('expected'));
-  return fingerprint(instance, document);
+export async function keepExpected(
+  instance: Instance,
+  document: ImportDocument,
+  scenario: string,
+): Promise<Fingerprint> {
+  const content = `expected_${scenario}`;
+  await instance.sql(snapshot(content));
+  return { content, ...(await fingerprint(instance, document)) };
 }
 
 export interface Verdict {
@@ -117,7 +134,7 @@ export async function judge(
     `the run ended as ${document.status}${document.error ? ` (${document.error.message})` : ''}, not ${wanted}`,
   );
 
-  const written = await judgeTarget(instance);
+  const written = await judgeTarget(instance, options.expected.content);
   must(written.lost === 0, `${written.lost} records are missing or not as they should be`);
   must(written.extra === 0, `${written.extra} records are there that should not be`);
   must(written.doubled === 0, `${written.doubled} writes too many`);
@@ -159,19 +176,19 @@ interface Written {
 }
 
 /** One write for each created or changed record and none for the others, whatever any counter says. */
-async function judgeTarget(instance: Instance): Promise<Written> {
+async function judgeTarget(instance: Instance, expected: string): Promise<Written> {
   const [row] = await instance.sql<Written>(`
     with target as (select lower(sku) as key, min(${CONTENT('t')}) as content, count(*) as copies from catalog.products t group by 1),
       log as (select key, count(*) as n, min(op) as op from public.write_log group by 1),
       keys as (
         select key, b.content as before, e.content as expected, t.content as found, t.copies, coalesce(l.n, 0) as n, l.op,
-          case when e.key is null then null when b.key is null then 'I' when b.content <> e.content then 'U' end as should
-        from public.expected e full join public.before b using (key) full join target t using (key) full join log l using (key))
+          case when e.key is null then case when b.key is not null then 'D' end when b.key is null then 'I' when b.content <> e.content then 'U' end as should
+        from public.${expected} e full join public.before b using (key) full join target t using (key) full join log l using (key))
     select count(expected)::int as rows,
       (count(*) filter (where expected is not null and found is distinct from expected))::int as lost,
       (count(*) filter (where expected is null and found is not null))::int as extra,
       coalesce(sum(greatest(n - (should is not null)::int, 0)), 0)::int as doubled,
-      (count(*) filter (where should is not null and n = 0 and found = expected))::int as unwritten,
+      (count(*) filter (where should is not null and n = 0 and found is not distinct from expected))::int as unwritten,
       (count(*) filter (where should is not null and n = 1 and op <> should))::int as wrong_write,
       (count(*) filter (where copies > 1))::int as keys_twice
     from keys`);

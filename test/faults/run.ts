@@ -1,15 +1,16 @@
 /**
- * `npm run test:faults -- --short | --ci | --minutes N [--seed S] | --million | --prove`: breaks a running Waybill and asks
- * the oracle. `--only PATTERN` takes the cases with such a name, `--rows N` a file of another size,
- * `--instances N` so many at a time.
+ * `npm run test:faults`: breaks a running Waybill, 200 times in every way there is, and asks the oracle. Shorter, longer
+ * and other: `-- --short | --ci | --minutes N [--seed S] | --million | --prove`. `--only PATTERN` takes the cases with
+ * such a name, `--rows N` a file of another size, `--faults N` and `--each N` another goal.
  */
 import { cpSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { badInputs } from './bad-inputs.ts';
-import { prepare, randomFrom, type Bench, type Case, type Outcome } from './case.ts';
-import { faults } from './faults.ts';
+import { campaign, table } from './campaign.ts';
+import { prepare, type Bench, type Case, type Outcome } from './case.ts';
+import { faults, shortFaults } from './faults.ts';
 import { startInstance, type Instance } from './instance.ts';
 import { million } from './million.ts';
 import { breakages } from './prove.ts';
@@ -23,7 +24,8 @@ const { values: flags } = parseArgs({
     minutes: { type: 'string' },
     seed: { type: 'string' },
     only: { type: 'string' },
-    instances: { type: 'string' },
+    faults: { type: 'string' },
+    each: { type: 'string' },
     rows: { type: 'string' },
   },
 });
@@ -66,11 +68,16 @@ function report(name: string, outcome: Outcome | Error, took: string): void {
 class Stand {
   private instance: Instance | null = null;
   private bench: Bench | null = null;
+  private readonly proxied: boolean;
+
+  constructor(proxied = false) {
+    this.proxied = proxied;
+  }
 
   async ready(): Promise<Bench> {
     if (this.bench) return this.bench;
     const since = Date.now();
-    this.instance = await startInstance({ WAYBILL_MAX_FILE_BYTES: String(100 * 1024 * 1024) });
+    this.instance = await startInstance({ WAYBILL_MAX_FILE_BYTES: String(100 * 1024 * 1024) }, this.proxied);
     started.add(this.instance);
     this.bench = await prepare(this.instance, rows, seed);
     console.log(
@@ -132,19 +139,27 @@ if (flags.million) {
     await instance.stop();
   }
 } else if (flags.prove) await runCases(breakages.filter(wanted));
-else if (flags.minutes) {
-  const random = randomFrom(seed);
-  const until = Date.now() + Number(flags.minutes) * 60_000;
-  console.log(`seed ${seed}`);
-  const cases = faults.filter(wanted);
-  while (Date.now() < until && count.failed === 0)
-    await runCases([...cases].sort(() => random() - 0.5).slice(0, 8));
+else if (flags.short || flags.ci) {
+  const all = [...shortFaults, ...badInputs].filter(wanted);
+  await runCases(flags.ci ? all.filter((one) => one.ci) : all, flags.ci ? 1 : 2);
 } else {
-  const all = [...faults, ...badInputs].filter(wanted);
-  await runCases(flags.ci ? all.filter((one) => one.ci) : all, Number(flags.instances ?? (flags.ci ? 1 : 2)));
+  const stands = { direct: new Stand(), proxied: new Stand(true) };
+  const at = (proxied: boolean): Stand => (proxied ? stands.proxied : stands.direct);
+  const goal = flags.minutes
+    ? { faults: Infinity, ofEachKind: Infinity }
+    : { faults: Number(flags.faults ?? 200), ofEachKind: Number(flags.each ?? 8) };
+  const tallies = await campaign(
+    faults.filter(wanted),
+    goal,
+    { ready: (proxied) => at(proxied).ready(), dropBroken: (proxied) => at(proxied).drop('broken') },
+    report,
+    flags.minutes ? begin + Number(flags.minutes) * 60_000 : Infinity,
+  );
+  await Promise.all([stands.direct.drop('done'), stands.proxied.drop('done')]);
+  console.log(`\n${table(tallies)}`);
 }
 console.log(`\n${rows.toLocaleString('en')} rows, seed ${seed}, ${seconds(begin)} s`);
-if (count.failed > 0 && flags.minutes)
-  console.log(`Repeat it: npm run test:faults -- --minutes ${flags.minutes} --seed ${seed}`);
+if (count.failed > 0)
+  console.log(`Repeat it: npm run test:faults -- ${process.argv.slice(2).join(' ')} --seed ${seed}`);
 console.log(`${count.passed} passed, ${count.failed} failed`);
 process.exitCode = count.failed > 0 ? 1 : 0;
