@@ -19,6 +19,7 @@ import type { Mapping } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
 import type { Planned } from './load.ts';
+import { countRun, countWait } from './metrics.ts';
 import { datasetOf, isHeavy, readImport, readManifest, type RunInput } from './run.ts';
 
 /** What the workflow knows of its import after a claim; where it goes on from is in it. */
@@ -85,7 +86,9 @@ export function createControlActivities(deps: ActivityDeps) {
     async turn(input: RunInput & { kind: 'turn' | 'slot' }): Promise<TurnAnswer> {
       const row = await readImport(deps, input.importId);
       const name = input.kind === 'slot' ? `slot:${row.tenant_id}` : row.turn!;
-      return takeTurn(pool, input.importId, input.epoch, name, input.kind);
+      const answer = await takeTurn(pool, input.importId, input.epoch, name, input.kind);
+      if (answer.held) await countWait(pool, input.importId, name);
+      return answer;
     },
 
     async stop(input: {
@@ -196,7 +199,9 @@ export function createControlActivities(deps: ActivityDeps) {
     },
 
     async fail(input: RunInput & { error: { code: string; message: string } }): Promise<string> {
-      return (await finishImport(pool, input))?.status ?? 'unknown';
+      const ended = await finishImport(pool, input);
+      await countRun(pool, input.importId);
+      return ended?.status ?? 'unknown';
     },
 
     /** However the run ended: nothing of it stays behind but its plan, its ledger and its files. */

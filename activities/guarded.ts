@@ -7,6 +7,7 @@ import { TargetRefused } from '../db/target.ts';
 import { FileError } from '../intake/types.ts';
 import { ObjectChanged, ObjectMissing, StoreUnavailable } from '../storage/errors.ts';
 import type { ActivityDeps } from './deps.ts';
+import { countFailure } from './metrics.ts';
 
 /** The run cannot go on, and a person has to know why; never retried. */
 export class ImportRefused extends Error {
@@ -35,13 +36,23 @@ export function guarded<T extends Record<string, Activity>>(deps: ActivityDeps, 
         try {
           return await run(input);
         } catch (error) {
-          throw asFailure(deps, name, input, error);
+          const failure = asFailure(deps, name, input, error);
+          countFailure(name, causeOf(failure));
+          throw failure;
         } finally {
           clearInterval(beat);
         }
       },
     ]),
   ) as T;
+}
+
+/** One of few words: the type that the workflow sees, and of an outage what is away. */
+function causeOf(failure: unknown): string {
+  if (failure instanceof CancelledFailure) return 'cancelled';
+  if (!(failure instanceof ApplicationFailure)) return 'bug';
+  const { what } = (failure.details?.[0] ?? {}) as { what?: string };
+  return failure.type === 'Unavailable' && what ? `${what} away` : (failure.type ?? 'bug');
 }
 
 function asFailure(deps: ActivityDeps, name: string, input: unknown, error: unknown): unknown {

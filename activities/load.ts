@@ -6,6 +6,7 @@ import { makePlan, type Plan } from '../db/plan.ts';
 import { rebasePlan } from '../db/rebase.ts';
 import { guardReasons } from '../review/guard.ts';
 import type { ActivityDeps } from './deps.ts';
+import { inLane } from './metrics.ts';
 import { paced } from './pace.ts';
 import { planRequest, type RunInput } from './run.ts';
 
@@ -52,8 +53,11 @@ export function createLoadActivities(deps: ActivityDeps) {
     /** Applies the batches first..last, several in one transaction where they are quick. */
     async apply(input: RunInput & { wave: number; first: number; last: number }): Promise<void> {
       const { importId, epoch, wave } = input;
-      await paced(input, Context.current().cancellationSignal, (first, last) =>
-        applyBatches(pool, importId, epoch, wave, first, last),
+      const { cancellationSignal } = Context.current();
+      await inLane(() =>
+        paced(input, cancellationSignal, (first, last) =>
+          applyBatches(pool, importId, epoch, wave, first, last),
+        ),
       );
     },
   };

@@ -9,6 +9,7 @@ import type { Manifest } from '../intake/types.ts';
 import { csvLine } from '../intake/csv-line.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
+import { countRun } from './metrics.ts';
 import { canonicalPath, readImport, readManifest, type RunInput } from './run.ts';
 import type { ImportRow } from '../db/control.ts';
 
@@ -95,6 +96,7 @@ export function createNotifyActivities(deps: ActivityDeps) {
         proofKey: keys.proof,
         reportKey: refused > 0 ? keys.errors : null,
       });
+      await countRun(pool, input.importId);
       deps.log.info(
         { import: input.importId, status: ended!.status, accounting, bytesRead: store.bytesRead },
         'import ended',

@@ -26,7 +26,11 @@ const log = pino({ name: 'worker', level: process.env['WAYBILL_LOG'] ?? 'info' }
 const data = process.env['WAYBILL_DATA'] ?? '.waybill';
 const settings = temporalSettings(process.env);
 
+const metrics = process.env['WAYBILL_METRICS'];
+
 Runtime.install({
+  // Where Prometheus may ask: the SDK's own figures and ours (activities/metrics.ts).
+  ...(metrics && { telemetryOptions: { metrics: { prometheus: { bindAddress: metrics } } } }),
   // Signals are handled below, in the order that a drain needs.
   shutdownSignals: [],
   logger: {
