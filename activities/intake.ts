@@ -141,8 +141,8 @@ export function createIntakeActivities(deps: ActivityDeps) {
     /** Settles which column feeds which field, or says what a person has to answer. Ends a run that was done before. */
     async map(input: RunInput): Promise<{ settled: boolean; questions: string[] }> {
       const row = await readImport(deps, input.importId);
-      const dataset = datasetOf(row);
-      const target = await targetOf(deps, dataset);
+      const dataset = await datasetOf(deps, row);
+      const target = await targetOf(deps, dataset, row.tenant_id);
       const manifest = await readManifest(deps, row);
       let pinned =
         row.profile !== null && row.profile_version !== null
@@ -211,8 +211,8 @@ export function createIntakeActivities(deps: ActivityDeps) {
     async stage(input: RunInput): Promise<{ segments: number }> {
       const signal = Context.current().cancellationSignal;
       let row = await readImport(deps, input.importId);
-      const dataset = datasetOf(row);
-      const target = await targetOf(deps, dataset);
+      const dataset = await datasetOf(deps, row);
+      const target = await targetOf(deps, dataset, row.tenant_id);
       const { rules, fields } = await settledFields(deps, row, dataset, target);
       const manifest = await readManifest(deps, row);
       if (row.incarnation === 0) {

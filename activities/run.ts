@@ -4,7 +4,7 @@ import { findProfile } from '../db/profiles.ts';
 import { describeTarget, type Target } from '../db/target.ts';
 import type { PlanRequest } from '../db/plan.ts';
 import type { Dataset } from '../datasets/types.ts';
-import { findDataset } from '../datasets/index.ts';
+import { findDataset } from '../db/datasets.ts';
 import { rulesFrom } from '../intake/mapping.ts';
 import type { FieldRule, Manifest } from '../intake/types.ts';
 import { rebuildCanonical } from '../intake/ensure-canonical.ts';
@@ -29,14 +29,14 @@ export async function readImport(deps: ActivityDeps, importId: string): Promise<
   return row;
 }
 
-export function datasetOf(row: ImportRow): Dataset {
-  const dataset = findDataset(row.dataset);
+export async function datasetOf(deps: ActivityDeps, row: ImportRow): Promise<Dataset> {
+  const dataset = await findDataset(deps.pool, row.tenant_id, row.dataset, row.dataset_version);
   if (!dataset) throw new ImportRefused('unknown_dataset', `There is no dataset ${row.dataset}.`);
   return dataset;
 }
 
-export const targetOf = (deps: ActivityDeps, dataset: Dataset): Promise<Target> =>
-  describeTarget(deps.pool, dataset.target.schema, dataset.target.table, dataset.key.index);
+export const targetOf = (deps: ActivityDeps, dataset: Dataset, tenantId: string): Promise<Target> =>
+  describeTarget(deps.pool, dataset.target.schema, dataset.target.table, dataset.key.index, tenantId);
 
 export async function readManifest(deps: ActivityDeps, row: ImportRow): Promise<Manifest> {
   const chunks: Buffer[] = [];
@@ -112,8 +112,8 @@ export async function planRequest(
   manifest?: Manifest,
 ): Promise<PlanRequest> {
   const row = await readImport(deps, input.importId);
-  const dataset = datasetOf(row);
-  const target = await targetOf(deps, dataset);
+  const dataset = await datasetOf(deps, row);
+  const target = await targetOf(deps, dataset, row.tenant_id);
   const { fields } = await settledFields(deps, row, dataset, target);
   return {
     importId: row.import_id,

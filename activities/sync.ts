@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { Sql } from 'postgres';
-import { findDataset } from '../datasets/index.ts';
+import { findDataset } from '../db/datasets.ts';
 import * as syncs from '../db/syncs.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ObjectStore } from '../storage/objects.ts';
@@ -121,7 +121,7 @@ export function createSyncActivities({ sql, store, outbound, maxFileBytes }: Syn
       if (!sync) return { outcome: 'skipped', message: 'The sync was removed.' };
       // An attempt before this one got so far and its answer was lost.
       if (await syncs.importState(sql, importId)) return importOf(sync, sync.name);
-      const dataset = findDataset(sync.dataset);
+      const dataset = await findDataset(sql, sync.tenantId, sync.dataset);
       if (!dataset) return { outcome: 'failed', message: `There is no dataset ${sync.dataset} (any more).` };
 
       const key = objectKeys(sync.tenantId, importId).source;

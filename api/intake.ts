@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { findDataset } from '../datasets/index.ts';
 import type { Caller } from '../db/access.ts';
+import { findDataset } from '../db/datasets.ts';
 import { findStoredImport, type StoredImport } from '../db/imports.ts';
 import { findProfile } from '../db/profiles.ts';
 import {
   acceptUpload,
+  countQueued,
   extendUpload,
   findUpload,
   insertUpload,
@@ -126,7 +127,7 @@ export async function beginUpload(
   },
 ) {
   const { config, store, sql } = deps;
-  const dataset = findDataset(request.expected_schema);
+  const dataset = await findDataset(deps.pool, caller.tenantId, request.expected_schema);
   if (!dataset) {
     throw new ApiError(
       422,
@@ -140,6 +141,15 @@ export async function beginUpload(
   if (declaredSize === 0) throw new ApiError(422, 'empty_file', 'The file is empty. Nothing was imported.');
   if (declaredSize !== null && declaredSize > config.maxFileBytes)
     throw tooLarge(declaredSize, config.maxFileBytes);
+  const queued = await countQueued(sql, caller.tenantId);
+  if (queued >= config.maxQueued) {
+    throw new ApiError(
+      429,
+      'queue_full',
+      `${queued} of your imports are still on their way in, and no more are taken until some have ended. Try again in a minute.`,
+      { headers: { 'retry-after': '60' } },
+    );
+  }
 
   const importId = randomUUID();
   const key = objectKeys(caller.tenantId, importId).source;

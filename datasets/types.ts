@@ -1,3 +1,4 @@
+import type { DatasetRule } from '../intake/rules/types.ts';
 import type { FieldSpec } from '../intake/types.ts';
 
 export interface DatasetField extends FieldSpec {
@@ -15,6 +16,8 @@ export interface Dataset {
   /** Fields of the natural key, and the full unique index that makes it one. */
   key: { fields: string[]; index: string };
   fields: DatasetField[];
+  /** What is about more than one cell. */
+  rules?: DatasetRule[];
   /** Which record of a key wins within one file. */
   duplicates: 'last' | 'first';
 }

@@ -7,6 +7,7 @@ export interface StoredImport {
   lockKey: number;
   tenantId: string;
   dataset: string;
+  datasetVersion: number;
   fileName: string;
   status: string;
   phase: string | null;
@@ -48,7 +49,7 @@ export interface StoredPhase {
 
 /** The columns of StoredImport, from `waybill.imports i`. */
 export const importColumns = (sql: postgres.Sql) => sql`
-  i.import_id as id, i.lock_key as "lockKey", i.tenant_id as "tenantId", i.dataset, i.file_name as "fileName",
+  i.import_id as id, i.lock_key as "lockKey", i.tenant_id as "tenantId", i.dataset, i.dataset_version as "datasetVersion", i.file_name as "fileName",
   i.status, i.phase, i.waiting_for as "waitingFor", i.accounting, i.file_size as bytes, i.policy, i.mode, i.profile,
   i.profile_version as "profileVersion", i.file_sha256 as sha256, i.content_sha256 as "contentSha256",
   i.source, i.object_key as "objectKey", i.object_etag as "objectEtag", i.manifest_key as "manifestKey", i.options,

@@ -16,7 +16,8 @@ export async function listRecords(
   dataset: Dataset,
   page: { tenantId: string; after?: string[]; prefix?: string; limit: number },
 ): Promise<RecordPage> {
-  const target = await describeTarget(pool, dataset.target.schema, dataset.target.table, dataset.key.index);
+  const { schema, table } = dataset.target;
+  const target = await describeTarget(pool, schema, table, dataset.key.index, page.tenantId);
   const key = target.key.filter((part) => part.column !== 'tenant_id');
   const values: unknown[] = [];
   const given = (value: unknown): string => `$${values.push(value)}`;

@@ -1,13 +1,17 @@
 import type pg from 'pg';
+import { shapeOf, type ColumnShape } from '../datasets/column-types.ts';
+import { readColumns } from './columns.ts';
 import { quoteName, quoteText } from './connect.ts';
 
 export interface TargetColumn {
   name: string;
-  /** As format_type writes it: `numeric(18,4)`. */
+  /** As format_type writes it, a domain resolved to what it is based on: `numeric(18,4)`. */
   type: string;
   notNull: boolean;
   /** Default expression, null where there is none. */
   default: string | null;
+  /** What the reader has to keep to so that the column can hold every value it lets pass. */
+  shape: ColumnShape;
 }
 
 export interface KeyPart {
@@ -37,43 +41,73 @@ export interface Target {
   serverVersion: number;
 }
 
+const TENANT_TYPES = ['text', 'varchar'];
+
 /** The target cannot be loaded into; the sentence says why. */
 export class TargetRefused extends Error {
   readonly code = 'target_refused';
 }
 
-/** Reads from the catalog what the target is now. Throws TargetRefused for what cannot be an import's target. */
-export async function describeTarget(
+/** A table that may be loaded into; throws TargetRefused for any other. */
+export async function findTable(
   client: pg.Pool | pg.PoolClient,
   schema: string,
   table: string,
-  keyIndex: string,
-): Promise<Target> {
-  if (['waybill', 'stage', 'information_schema'].includes(schema) || schema.startsWith('pg_')) {
+  tenantId?: string,
+): Promise<{ oid: number; rows: number; version: number }> {
+  if (
+    ['waybill', 'stage', 'information_schema'].includes(schema) ||
+    schema.startsWith('pg_') ||
+    table === 'waybill_migrations'
+  ) {
     throw new TargetRefused(`Tables of the schema ${schema} cannot be loaded into.`);
   }
   const relation = (
-    await client.query<{ oid: number; kind: string; rls: boolean; rows: number; version: number }>(
+    await client.query<{
+      oid: number;
+      kind: string;
+      rls: boolean;
+      rows: number;
+      version: number;
+      granted: boolean;
+    }>(
       `select c.oid::int, c.relkind as kind, c.relrowsecurity as rls, greatest(c.reltuples, 0)::float8 as rows,
-         current_setting('server_version_num')::int as version
+         current_setting('server_version_num')::int as version,
+         n.nspname = 'catalog' or $3::text is null or exists (select from waybill.target_grants g
+           where (g.tenant_id, g.target_schema, g.target_table) = ($3, n.nspname, c.relname))
+           and has_schema_privilege('waybill_worker', n.oid, 'usage')
+           and has_table_privilege('waybill_worker', c.oid, 'insert, update') as granted
        from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2`,
-      [schema, table],
+      [schema, table, tenantId ?? null],
     )
   ).rows[0];
-  if (!relation) throw new TargetRefused(`The table ${schema}.${table} does not exist.`);
+  // What was not given is spoken of as what does not exist: nobody learns which tables there are.
+  if (!relation?.granted) {
+    throw new TargetRefused(
+      `There is no table ${schema}.${table} that this tenant may load into. The database's owner gives one with select waybill.grant_target('${tenantId ?? 'TENANT'}', 'SCHEMA.TABLE').`,
+    );
+  }
   if (!['r', 'p'].includes(relation.kind) || relation.rls) {
     throw new TargetRefused(
       `${schema}.${table} is a view, a foreign table or has row security; it cannot be a target.`,
     );
   }
+  return relation;
+}
 
-  const columns = await client.query<TargetColumn>(
-    `select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as "notNull",
-       case when a.attgenerated = '' and a.attidentity = '' then pg_get_expr(d.adbin, d.adrelid) end as default
-     from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-     where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum`,
-    [relation.oid],
-  );
+/**
+ * Reads from the catalog what the target is now. Throws TargetRefused for what cannot be an import's target or was not
+ * given to the tenant.
+ */
+export async function describeTarget(
+  client: pg.Pool | pg.PoolClient,
+  schema: string,
+  table: string,
+  keyIndex: string,
+  tenantId?: string,
+): Promise<Target> {
+  const relation = await findTable(client, schema, table, tenantId);
+  const columns = await readColumns(client, relation.oid);
   const index = (
     await client.query<{ usable: boolean; folds: boolean; key: KeyPart[] }>(
       `select exists (select from pg_collation l where l.oid = any(x.indcollation) and not l.collisdeterministic) as folds,
@@ -98,6 +132,15 @@ export async function describeTarget(
       `The key index ${keyIndex} compares text by a collation for which different texts are equal. Waybill cannot tell its keys apart the same way yet; use an expression such as lower(...) instead.`,
     );
   }
+  const tenant = columns.find(({ name }) => name === 'tenant_id');
+  if (
+    tenant &&
+    (!index.key.some((part) => part.column === 'tenant_id') || !TENANT_TYPES.includes(tenant.typeName))
+  ) {
+    throw new TargetRefused(
+      `${schema}.${table} has a column tenant_id that ${keyIndex} does not contain, or that is no text. An import could change rows of other tenants: put it into the key as text.`,
+    );
+  }
   const traits = (
     await client.query<{ before: boolean; any_trigger: boolean; others: boolean; itself: boolean }>(
       `select
@@ -118,7 +161,13 @@ export async function describeTarget(
     name: `${quoteName(schema)}.${quoteName(table)}`,
     schema,
     table,
-    columns: columns.rows,
+    columns: columns.map(({ name, type, typeName, labels, notNull, default: fallback }) => ({
+      name,
+      type,
+      notNull,
+      default: fallback,
+      shape: shapeOf(typeName, type, labels),
+    })),
     key: index.key,
     perTenant: index.key.some((part) => part.column === 'tenant_id'),
     hasRowTrigger: traits.before,

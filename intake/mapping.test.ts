@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { findDataset } from '../datasets/index.ts';
+import { builtinDatasets } from '../datasets/index.ts';
 import { assign } from './assignment.ts';
 import { checkMapping, proposeMapping, rulesFrom, withHeaders } from './mapping.ts';
 import { normaliseName, similarity } from './names.ts';
@@ -15,7 +15,7 @@ function manifestOf(headers: string[], types: ColumnType[] = [], sample: string[
   return { columns, sample } as Partial<Manifest> as Manifest;
 }
 
-const fieldsOf = (dataset: string) => findDataset(dataset)!.fields;
+const fieldsOf = (dataset: string) => builtinDatasets.find(({ name }) => name === dataset)!.fields;
 const pairs = (mapping: Mapping, headers: string[]) =>
   Object.fromEntries(
     mapping.fields.flatMap(({ field, column }) => (column === null ? [] : [[field, headers[column]]])),

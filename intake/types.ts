@@ -1,5 +1,7 @@
 /** Shapes that pass between the phases of intake: bytes -> manifest -> records -> mapped, checked rows. */
 
+import type { FieldLimits } from './rules/types.ts';
+
 /** What an operator may override; absent means "detect it". */
 export interface FileOptions {
   sheet?: string;
@@ -107,7 +109,7 @@ export interface Manifest {
 export type FieldType = 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'phone';
 
 /** What intake has to know of a dataset's field to map a column to it and to check its cells. */
-export interface FieldSpec {
+export interface FieldSpec extends FieldLimits {
   name: string;
   type: FieldType;
   required: boolean;
@@ -115,15 +117,6 @@ export interface FieldSpec {
   empty: 'keep' | 'clear' | 'block';
   /** Header names in any language that mean this field without doubt; compared after normalisation. */
   aliases: string[];
-  maxLength?: number;
-  /** Of a decimal: digits in all and after the point, as the target's column has them. */
-  precision?: number;
-  scale?: number;
-  min?: string;
-  max?: string;
-  /** A regular expression that the whole value must match. */
-  pattern?: string;
-  enum?: string[];
 }
 
 /** How one column's text is written; settled once per column, never per row. */

@@ -1,5 +1,5 @@
 import type { Router } from 'express';
-import { findDataset } from '../../datasets/index.ts';
+import { findDataset } from '../../db/datasets.ts';
 import { findProfile } from '../../db/profiles.ts';
 import * as syncs from '../../db/syncs.ts';
 import { BadCalendar, nextRuns, pushSchedule, runNow } from '../../temporal/schedules.ts';
@@ -62,7 +62,7 @@ export function registerSyncs(router: Router, deps: ApiDeps): void {
         'The address has to be http or https, without user name and password.',
       );
     }
-    if (!findDataset(settings.dataset)) {
+    if (!(await findDataset(pool, tenantId, settings.dataset))) {
       throw new ApiError(422, 'unknown_dataset', `There is no dataset ${settings.dataset}.`);
     }
     if (settings.profile && !(await findProfile(pool, tenantId, settings.dataset, settings.profile))) {

@@ -1,5 +1,5 @@
 import type { Router } from 'express';
-import { findDataset } from '../../datasets/index.ts';
+import { findDataset } from '../../db/datasets.ts';
 import {
   changeEndpoint,
   createEndpoint,
@@ -26,7 +26,11 @@ const webhookJson = (endpoint: Endpoint) => ({
 });
 
 /** What can be said of an address before a delivery looks where it leads. */
-function checkSettings(settings: { url?: string; datasets?: string[] | null }): void {
+async function checkSettings(
+  deps: ApiDeps,
+  tenantId: string,
+  settings: { url?: string; datasets?: string[] | null },
+): Promise<void> {
   if (settings.url !== undefined) {
     const url = URL.parse(settings.url);
     if (!url || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.password !== '') {
@@ -37,8 +41,10 @@ function checkSettings(settings: { url?: string; datasets?: string[] | null }): 
       );
     }
   }
-  const unknown = settings.datasets?.find((name) => !findDataset(name));
-  if (unknown !== undefined) throw new ApiError(422, 'unknown_dataset', `There is no dataset ${unknown}.`);
+  for (const name of settings.datasets ?? []) {
+    if (!(await findDataset(deps.pool, tenantId, name)))
+      throw new ApiError(422, 'unknown_dataset', `There is no dataset ${name}.`);
+  }
 }
 
 export function registerWebhooks(router: Router, deps: ApiDeps): void {
@@ -49,7 +55,7 @@ export function registerWebhooks(router: Router, deps: ApiDeps): void {
   }));
 
   serve(router, deps, routes.createWebhook, async ({ body, caller }) => {
-    checkSettings(body);
+    await checkSettings(deps, caller.tenantId, body);
     const settings = { ...body, description: body.description ?? null, datasets: body.datasets ?? null };
     const made = await createEndpoint(sql, caller.tenantId, settings, caller.name);
     return { ...webhookJson(made), secret: made.secret };
@@ -62,7 +68,7 @@ export function registerWebhooks(router: Router, deps: ApiDeps): void {
   });
 
   serve(router, deps, routes.changeWebhook, async ({ params, body, caller }) => {
-    checkSettings(body);
+    await checkSettings(deps, caller.tenantId, body);
     const changed = await changeEndpoint(sql, caller.tenantId, params.id, body);
     if (!changed) throw notFound('webhook');
     return webhookJson(changed);

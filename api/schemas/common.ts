@@ -7,7 +7,7 @@ export type Role = (typeof ROLES)[number];
 export interface RouteSpec {
   /** operationId. */
   id: string;
-  method: 'get' | 'post' | 'patch' | 'delete';
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   /** As OpenAPI writes it: `/api/imports/{id}`. */
   path: string;
   tag: string;

@@ -10,6 +10,8 @@ grant select, insert, update on all tables in schema waybill to waybill_api, way
 grant delete on waybill.tickets, waybill.progress, waybill.issues, waybill.issue_counts, waybill.uploads,
   waybill.batches, waybill.waves, waybill.webhook_endpoints, waybill.idempotency_keys to waybill_api, waybill_worker;
 revoke update on waybill.audit from waybill_api, waybill_worker;
+-- Which tables a tenant may load into is the database owner's business (waybill.grant_target).
+revoke insert, update on waybill.target_grants from waybill_api, waybill_worker;
 -- What a batch decided is written by the worker alone.
 revoke insert, update on waybill.plans, waybill.waves, waybill.receipts, waybill.outcomes from waybill_api;
 revoke insert, update, delete on waybill.batches from waybill_api;
