@@ -71,12 +71,12 @@ export class TextAnalysis {
     this.fixedDialect = fixedDialect;
   }
 
-  write(chunk: Buffer): void {
   /** Characters outside ASCII were met, and valid. */
   get nonAscii(): boolean {
     return (this.scanner?.nonAscii ?? 0) > 0;
   }
 
+  write(chunk: Buffer): void {
     if (this.notUtf8) return;
     if (this.scanner) return this.feed(this.scanner, chunk, 0);
     this.head.push(chunk);

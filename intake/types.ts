@@ -71,6 +71,10 @@ export interface Manifest {
   compression: 'gzip' | null;
   encoding: string;
   bom: boolean;
+  /** How sure the encoding is: 1 where a mark, an operator or the whole file being UTF-8 says it. */
+  encodingConfidence?: number;
+  /** In another encoding than UTF-8, but for lines that are UTF-8 and were rejected. */
+  mixedEncoding?: boolean;
   dialect: Dialect | null;
   lineEnding: 'lf' | 'crlf' | 'cr' | 'mixed' | null;
   preambleRows: number;
@@ -85,10 +89,6 @@ export interface Manifest {
   sha256: string;
   contentSha256: string;
   bytes: number;
-  /** How sure the encoding is: 1 where a mark, an operator or the whole file being UTF-8 says it. */
-  encodingConfidence?: number;
-  /** In another encoding than UTF-8, but for lines that are UTF-8 and were rejected. */
-  mixedEncoding?: boolean;
   contentBytes: number;
   /**
    * What offsets refer to. `raw`: the object itself (UTF-8 text). Otherwise a canonical copy made from it:
