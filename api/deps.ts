@@ -12,6 +12,8 @@ export interface ApiConfig {
   /** Least size of an upload's parts; a larger file gets larger ones rather than thousands. */
   partBytes: number;
   uploadSeconds: number;
+  /** Open imports of one tenant, above which no further one is taken. */
+  maxQueued: number;
   /** Address of the Temporal Web UI, where one is known. */
   temporalUi: string | null;
   temporalNamespace: string;

@@ -237,6 +237,29 @@ describe('complete', () => {
     expect(await app.deps.store.stat(upload.file_key)).toBeNull();
   });
 
+  it('takes no more files of a tenant than may be open at once, and says when to come again', async () => {
+    const { config } = app.deps;
+    const { maxQueued } = config;
+    const [open] = await app.owner<[{ n: number }]>`select count(*)::int as n from waybill.imports
+      where tenant_id = 'default' and status in ('uploading', 'queued', 'running')`;
+    config.maxQueued = open.n + 1;
+    try {
+      await begin();
+      const reply = await app.call('POST', '/api/imports/initiate', {
+        body: { file_name: 'a.csv', expected_schema: 'products' },
+      });
+      expect(reply).toMatchObject({ status: 429, body: { code: 'queue_full' } });
+      expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0);
+      const other = await app.call('POST', '/api/imports/initiate', {
+        token: app.foreign.operator,
+        body: { file_name: 'a.csv', expected_schema: 'products' },
+      });
+      expect(other.status).toBe(201);
+    } finally {
+      config.maxQueued = maxQueued;
+    }
+  });
+
   it('refuses a file of no bytes that did not say so', async () => {
     const upload = await begin();
     await put(upload.presigned_url!, Buffer.alloc(0));

@@ -35,6 +35,7 @@ if (!databaseUrl) throw new Error('DATABASE_URL is not set: Waybill needs a Post
 const temporal = temporalSettings(env);
 const config: ApiConfig = {
   maxFileBytes: numberFrom('WAYBILL_MAX_FILE_BYTES', 250 * MiB),
+  maxQueued: numberFrom('WAYBILL_MAX_QUEUED', 500),
   partBytes: numberFrom('WAYBILL_PART_BYTES', 8 * MiB),
   uploadSeconds: numberFrom('WAYBILL_UPLOAD_SECONDS', 15 * 60),
   temporalUi: env['WAYBILL_TEMPORAL_UI'] || null,

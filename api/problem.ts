@@ -47,7 +47,7 @@ const TITLES: Record<number, string> = {
   413: 'Too large',
   415: 'Unsupported content',
   422: 'Not accepted',
-  429: 'Too many tries',
+  429: 'Too many at once',
   500: 'Something went wrong',
   503: 'Not available',
 };

@@ -67,6 +67,14 @@ export async function findUpload(
   return found ?? null;
 }
 
+/** Imports of a tenant that are on their way in or in line. */
+export async function countQueued(sql: postgres.Sql, tenantId: string): Promise<number> {
+  const [row] = await sql<[{ n: number }]>`
+    select count(*)::int as n from waybill.imports
+    where tenant_id = ${tenantId} and status in ('uploading', 'queued', 'running')`;
+  return row.n;
+}
+
 /** Gives an upload that is still open more time. */
 export async function extendUpload(sql: postgres.Sql, importId: string, seconds: number): Promise<void> {
   await sql`

@@ -42,6 +42,7 @@ export async function startTestApp(config: Partial<ApiConfig> = {}) {
   const deps: ApiDeps = {
     config: {
       maxFileBytes: 20 * 1024 * 1024,
+      maxQueued: 500,
       partBytes: 8 * 1024 * 1024,
       uploadSeconds: 900,
       temporalUi: 'http://temporal.test',

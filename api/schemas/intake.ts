@@ -71,7 +71,7 @@ export const initiateImport = route({
       })
       .meta({ id: 'Upload' }),
   },
-  problems: [409, 413, 415, 422, 503],
+  problems: [409, 413, 415, 422, 429, 503],
 });
 
 export const signParts = route({
