@@ -1,84 +1,90 @@
-import { createWriteStream } from 'node:fs';
-import { once } from 'node:events';
-import { finished } from 'node:stream/promises';
+import { closeSync, openSync } from 'node:fs';
 import { FileError, type FileWarning, type SheetInfo } from '../types.ts';
-import { builtinFormat, customFormat, type NumberKind } from './cell-text.ts';
-import { SharedStrings } from './shared-strings.ts';
-import { readSheet } from './sheet.ts';
+import { CanonicalSheet, FurtherLeft } from './canonical-sheet.ts';
+import { readPackage } from './package.ts';
+import { readSharedStrings } from './shared-strings.ts';
+import { readSheet, type SheetNotes } from './sheet.ts';
 import type { WorkbookReport, WorkbookTask } from './workbook.ts';
-import { parseXml } from './xml.ts';
 import { Parts } from './zip.ts';
 
-const WRITE_CHARACTERS = 256 * 1024;
+const REPORT_EVERY_MS = 100;
 
-interface SheetPart {
-  name: string;
-  state: SheetInfo['state'];
-  part: string;
+interface Converted {
+  sheets: SheetInfo[];
+  sheet: string;
+  warnings: FileWarning[];
 }
 
-async function convert(
-  task: WorkbookTask,
-): Promise<{ sheets: SheetInfo[]; sheet: string; warnings: FileWarning[] }> {
+async function convert(task: WorkbookTask): Promise<Converted> {
   const parts = await Parts.open(task.path, task.limits);
-  const progress = (rows: number) => {
-    process.send!({ kind: 'progress', rows } satisfies WorkbookReport);
-  };
-  const main = await mainPart(parts);
-  const { sheetParts, date1904 } = await workbookOf(parts, main);
-  const stringsPart = await relatedPart(parts, main, 'sharedStrings');
-  const stylesPart = await relatedPart(parts, main, 'styles');
-  const strings = stringsPart
-    ? await SharedStrings.read(parts.read(stringsPart), () => void progress(0))
-    : null;
-  const formats = stylesPart ? await formatsOf(parts, stylesPart) : [];
-
+  const book = await readPackage(parts);
   const wanted = task.sheet;
-  if (wanted !== null && !sheetParts.some(({ name }) => name === wanted)) {
+  if (wanted !== null && !book.sheets.some(({ name }) => name === wanted)) {
     throw new FileError(
       'no_sheet',
-      `The workbook has no sheet "${wanted}". It has: ${sheetParts.map(({ name }) => name).join(', ')}.`,
+      `The workbook has no sheet "${wanted}". It has: ${book.sheets.map(({ name }) => name).join(', ')}.`,
     );
   }
+  const strings =
+    book.strings === null
+      ? null
+      : await readSharedStrings(parts.read(book.strings), `${task.canonicalPath}.strings`, {
+          afterChunk: () => report(0),
+        });
+  const context = { strings, formats: book.formats, date1904: book.date1904 };
+
   const sheets: SheetInfo[] = [];
   let chosen: string | null = null;
-  for (const { name, state, part } of sheetParts) {
-    const mayBe = chosen === null && (wanted === null ? state === 'visible' : name === wanted);
-    const file = mayBe ? createWriteStream(task.canonicalPath) : null;
-    let text = '';
-    const flush = async () => {
-      const full = file!.write(text);
-      text = '';
-      if (!full) await once(file!, 'drain');
-    };
-    const rows = await readSheet(
-      parts.read(part),
-      {
-        strings,
-        formats,
-        date1904,
-        afterChunk: (count) => {
-          progress(count);
-          return file && text.length > WRITE_CHARACTERS ? flush() : undefined;
-        },
-      },
-      file ? (line) => void (text += line) : null,
-    );
-    if (file) {
-      await flush();
-      file.end();
-      await finished(file);
-      if (rows > 0 || wanted !== null) chosen = name;
+  let notes: SheetNotes | null = null;
+  try {
+    for (const { name, state, part } of book.sheets) {
+      const isChosen = chosen === null && (wanted === null ? state === 'visible' : name === wanted);
+      if (!isChosen && task.onlySheet) continue;
+      const read = async (mayBeginLater: boolean) => {
+        const file = isChosen ? openSync(task.canonicalPath, 'w') : null;
+        const sheet = new CanonicalSheet(file, name, mayBeginLater);
+        try {
+          const found = await readSheet(parts.read(part), context, sheet, {
+            afterChunk: () => report(sheet.filled),
+          });
+          return { rows: sheet.filled, found };
+        } finally {
+          if (file !== null) closeSync(file);
+        }
+      };
+      const { rows, found } = await read(true).catch((error: unknown) => {
+        if (error instanceof FurtherLeft) return read(false);
+        throw error;
+      });
+      if (isChosen && (rows > 0 || wanted !== null)) {
+        chosen = name;
+        notes = found;
+      }
+      sheets.push({ name, state, rows });
     }
-    sheets.push({ name, state, rows });
+  } finally {
+    strings?.close();
+    parts.close();
   }
-  parts.close();
-  if (chosen === null)
-    throw new FileError('empty_file', 'The workbook has no visible sheet with anything in it.');
-  return { sheets, sheet: chosen, warnings: sheetWarnings(sheets, chosen, wanted) };
+  if (chosen === null || notes === null) throw nothingVisible(sheets);
+  return {
+    sheets,
+    sheet: chosen,
+    warnings: [...otherSheets(sheets, chosen, wanted), ...warningsOf(chosen, notes)],
+  };
 }
 
-function sheetWarnings(sheets: SheetInfo[], chosen: string, wanted: string | null): FileWarning[] {
+function nothingVisible(sheets: SheetInfo[]): FileError {
+  const hidden = sheets.filter(({ rows }) => rows > 0).map(({ name }) => name);
+  return hidden.length === 0
+    ? new FileError('empty_file', 'The workbook has no sheet with anything in it.')
+    : new FileError(
+        'empty_file',
+        `The workbook has no visible sheet with anything in it. Hidden ones hold rows: ${hidden.join(', ')}. Name the one that is meant, or show it and save the workbook.`,
+      );
+}
+
+function otherSheets(sheets: SheetInfo[], chosen: string, wanted: string | null): FileWarning[] {
   const others = sheets.filter(({ name, rows }) => name !== chosen && rows > 0);
   if (wanted !== null || others.length === 0) return [];
   const names = others.map(({ name, state }) => (state === 'visible' ? name : `${name} (hidden)`)).join(', ');
@@ -87,105 +93,39 @@ function sheetWarnings(sheets: SheetInfo[], chosen: string, wanted: string | nul
   ];
 }
 
-async function mainPart(parts: Parts): Promise<string> {
-  if (!parts.has('[Content_Types].xml')) {
-    const names = parts.names();
-    if (parts.has('mimetype') && parts.has('content.xml'))
-      throw new FileError('ods', 'This is an OpenDocument file. Save it as .xlsx or .csv and import that.');
-    throw new FileError(
-      'zip_archive',
-      `This is a ZIP archive of ${names.length} files, not a workbook. Unpack it and import the file in it.`,
-    );
+function warningsOf(sheet: string, { merged, mergedAreas, hiddenRows }: SheetNotes): FileWarning[] {
+  const warnings: FileWarning[] = [];
+  if (merged > 0) {
+    const named = mergedAreas.join(', ') + (merged > mergedAreas.length ? ', ...' : '');
+    warnings.push({
+      code: 'merged_cells',
+      message: `The sheet "${sheet}" has ${merged} merged ${merged === 1 ? 'area' : 'areas'} (${named}). What stands there counts for the first cell only; the others are empty.`,
+    });
   }
-  const target =
-    (await relationsOf(parts, '')).find(({ type }) => type === 'officeDocument')?.target ?? 'xl/workbook.xml';
-  if (target.endsWith('.bin'))
-    throw new FileError(
-      'xlsb',
-      'This is a binary workbook (.xlsb). Save it as .xlsx or .csv and import that.',
-    );
-  if (!parts.has(target) || !/workbook/u.test(target))
-    throw new FileError(
-      'not_a_workbook',
-      'This is an Office file, but not a workbook. Import a .xlsx or .csv file.',
-    );
-  return target;
+  if (hiddenRows > 0) {
+    warnings.push({
+      code: 'hidden_rows',
+      message: `${hiddenRows} ${hiddenRows === 1 ? 'row' : 'rows'} of the sheet "${sheet}" are hidden (by a filter, or by hand). They were read like the others.`,
+    });
+  }
+  return warnings;
 }
 
-async function workbookOf(
-  parts: Parts,
-  main: string,
-): Promise<{ sheetParts: SheetPart[]; date1904: boolean }> {
-  const relations = await relationsOf(parts, main);
-  const sheetParts: SheetPart[] = [];
-  let date1904 = false;
-  await parseXml(parts.read(main), {
-    open: (name, attributes) => {
-      if (name === 'workbookPr') date1904 = attributes.date1904 === '1' || attributes.date1904 === 'true';
-      if (name !== 'sheet') return;
-      const id = Object.entries(attributes).find(([key]) => key === 'r:id' || key.endsWith(':id'))?.[1];
-      const related = relations.find((relation) => relation.id === id);
-      if (!related || related.type !== 'worksheet') return;
-      const state =
-        attributes.state === 'hidden' || attributes.state === 'veryHidden' ? attributes.state : 'visible';
-      sheetParts.push({ name: attributes.name ?? '', state, part: related.target });
-    },
-  });
-  return { sheetParts, date1904 };
+let reported = 0;
+
+function report(rows: number): void {
+  const now = Date.now();
+  if (now - reported < REPORT_EVERY_MS) return;
+  reported = now;
+  process.send!({
+    kind: 'progress',
+    rows,
+    residentBytes: process.memoryUsage.rss(),
+  } satisfies WorkbookReport);
 }
 
-async function formatsOf(parts: Parts, part: string): Promise<NumberKind[]> {
-  const custom = new Map<number, NumberKind>();
-  const formats: NumberKind[] = [];
-  let inCells = false;
-  await parseXml(parts.read(part), {
-    open: (name, attributes) => {
-      if (name === 'numFmt')
-        custom.set(Number(attributes.numFmtId), customFormat(attributes.formatCode ?? ''));
-      else if (name === 'cellXfs') inCells = true;
-      else if (name === 'xf' && inCells) {
-        const id = Number(attributes.numFmtId ?? 0);
-        formats.push(custom.get(id) ?? builtinFormat(id));
-      }
-    },
-    close: (name) => {
-      if (name === 'cellXfs') inCells = false;
-    },
-  });
-  return formats;
-}
-
-interface Relation {
-  id: string;
-  type: string;
-  target: string;
-}
-
-async function relationsOf(parts: Parts, part: string): Promise<Relation[]> {
-  const slash = part.lastIndexOf('/');
-  const folder = slash < 0 ? '' : part.slice(0, slash + 1);
-  const name = `${folder}_rels/${part.slice(slash + 1)}.rels`;
-  const relations: Relation[] = [];
-  if (!parts.has(name)) return relations;
-  await parseXml(parts.read(name), {
-    open: (tag, attributes) => {
-      if (tag !== 'Relationship' || attributes.TargetMode === 'External') return;
-      const target = new URL(attributes.Target ?? '', `file:///${folder}`).pathname.slice(1);
-      relations.push({
-        id: attributes.Id ?? '',
-        type: (attributes.Type ?? '').split('/').at(-1)!,
-        target: decodeURIComponent(target),
-      });
-    },
-  });
-  return relations;
-}
-
-async function relatedPart(parts: Parts, main: string, type: string): Promise<string | null> {
-  const found = (await relationsOf(parts, main)).find((relation) => relation.type === type)?.target;
-  return found && parts.has(found) ? found : null;
-}
-
+/** Nobody waits for the answer any more. */
+process.once('disconnect', () => process.exit());
 process.once('message', (task: WorkbookTask) => {
   convert(task).then(
     (result) =>

@@ -8,7 +8,8 @@ import { inspectFile } from '../inspect.ts';
 import { scanSegment } from '../parse-segment.ts';
 import { recordTexts } from '../scan.ts';
 import type { FileOptions, Manifest } from '../types.ts';
-import { builtinFormat, customFormat, numberText, plainNumber, unescapeText } from './cell-text.ts';
+import { numberText, plainNumber, unescapeText } from './cell-text.ts';
+import { builtinFormat, customFormat } from './number-format.ts';
 import { readWorkbook } from './workbook.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'intake-xlsx-'));
@@ -169,7 +170,7 @@ describe('number cells', () => {
     ['45351', '[$-409]d-mmm-yy;@', '2024-02-29', '2028-03-01'],
     ['45351', 'yyyy"年"m"月"d"日"', '2024-02-29', '2028-03-01'],
     ['45351.5', 'yyyy-mm-dd hh:mm', '2024-02-29 12:00:00', '2028-03-01 12:00:00'],
-    ['1.5', '[h]:mm', '1.5', '1.5'],
+    ['1.5', '[h]:mm', '36:00:00', '36:00:00'],
     ['1234.5', '#,##0.00 "days"', '1234.5', '1234.5'],
     ['12', '0000', '0012', '0012'],
     ['5', 'General', '5', '5'],
