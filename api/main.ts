@@ -60,7 +60,7 @@ const app = createApp({
   pool,
   locks,
   store,
-  runs: createImportRuns(client),
+  runs: createImportRuns(client, { fair: process.env['WAYBILL_FAIRNESS'] !== 'off' }),
   temporal: client,
   live,
   readiness: createReadiness({ sql, client, store }),

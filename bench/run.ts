@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { benchFairness } from './fairness.ts';
 import { benchLoad } from './load.ts';
 
 const { values, positionals } = parseArgs({
@@ -10,7 +11,10 @@ switch (positionals[0] ?? 'load') {
   case 'load':
     await benchLoad({ rows: values.rows.split(',').map(Number), runs: Number(values.runs) });
     break;
+  case 'fairness':
+    await benchFairness();
+    break;
   default:
-    console.error(`There is no bench named ${positionals[0]}. There is: load.`);
+    console.error(`There is no bench named ${positionals[0]}. There is: load, fairness.`);
     process.exitCode = 2;
 }

@@ -111,6 +111,8 @@ export interface Submit {
   sha256?: string;
   size?: number;
   mode?: 'upsert' | 'insert' | 'update' | 'add';
+  /** Somebody else's than the instance's own. */
+  token?: string;
 }
 
 let lastStart: Promise<unknown> = Promise.resolve();
@@ -342,12 +344,17 @@ async function connect(
   const upload: Instance['upload'] = async (file, options = {}) => {
     const size = statSync(file).size;
     const key = `key-${basename(file)}-${Date.now()}-${Math.random()}`;
-    const begun = await api<Record<string, unknown>>('POST', '/imports/initiate', {
-      file_name: options.fileName ?? basename(file),
-      expected_schema: options.dataset ?? 'products',
-      file_size: options.size ?? size,
-      idempotency_key: key,
-    });
+    const begun = await api<Record<string, unknown>>(
+      'POST',
+      '/imports/initiate',
+      {
+        file_name: options.fileName ?? basename(file),
+        expected_schema: options.dataset ?? 'products',
+        file_size: options.size ?? size,
+        idempotency_key: key,
+      },
+      { token: options.token },
+    );
     if (begun.status !== 201) throw new ApiRefused(begun);
     const parts: { part_number: number; etag: string }[] = [];
     const handle = await open(file);
