@@ -2,7 +2,10 @@ import type { FieldType } from '../intake/types.ts';
 import type { Dataset, DatasetField } from './types.ts';
 
 type Extras = Partial<
-  Pick<DatasetField, 'required' | 'empty' | 'precision' | 'scale' | 'maxLength' | 'min' | 'max'>
+  Pick<
+    DatasetField,
+    'required' | 'empty' | 'precision' | 'scale' | 'maxLength' | 'min' | 'max' | 'seconds' | 'hints'
+  >
 >;
 
 const MONEY = { precision: 18, scale: 4 } as const;
@@ -41,14 +44,26 @@ const products: Dataset = {
       'SKU',
       '商品コード',
       names(`
-      SKU code, SKU number, SKU no, stock keeping unit, product code, product id, product number,
-      product no, item code, item number, item no, item id, article number, article no, article code,
-      part number, part no, code,
-      商品コード, 商品番号, 商品ID, 品番, 品目コード, 製品コード, 製品番号, 型番, SKUコード, コード,
-      kode, kode barang, kode produk, kode item, kode sku, nomor barang, no barang, id produk,
-      Artikelnummer, Artikel-Nr., Artikelnr, Art.-Nr., Art Nr, Produktnummer, Produktcode,
-      Materialnummer, Bestellnummer`),
-      { required: true, maxLength: 200 },
+      item code, item number, item no, SKU, SKU code, SKU number, product code, product number, product no,
+      article number, article no, article code, part number, part no, part code, stock code, material number, our SKU, variant SKU, seller SKU, merchant SKU, internal reference, default code,
+      our item code, our product code, our part number, own article number,
+      商品コード, 商品番号, 品番, 品目コード, 品目番号, 製品コード, 製品番号, アイテムコード, 部品番号, 商品CD, SKUコード,
+      自社品番, 自社商品コード,
+      kode barang, kode produk, kode item, kode SKU, kode material, nomor barang, no barang, no part,
+      Artikelnummer, Artikel-Nr., Artikelnr, Art.-Nr., Art Nr, Artikelcode, Produktnummer, Produktcode, Materialnummer,
+      Materialnr, eigene Artikelnummer,
+      stock keeping unit`),
+      {
+        required: true,
+        maxLength: 200,
+        seconds: names(`
+      code, item id, product id, SKU id, model number, model no, 商品ID, 型番, コード, kode, id produk, id barang,
+      Artikel-ID, Produkt-ID`),
+        hints: names(`
+      item, product, article, material, part, model, no, number, stock number, reference, item relation, 品目, 商品, 製品,
+      管理番号, barang, produk, kode stok, kode unit, nomor, Artikel, Produkt, Nr., Nummer, Modell, Bestellnummer,
+      Bestell-Nr., Sachnummer`),
+      },
     ),
     field(
       'name',
@@ -56,10 +71,16 @@ const products: Dataset = {
       'Name',
       '商品名',
       names(`
-      product name, item name, product title, title, article name, product, item,
-      商品名, 品名, 商品名称, 製品名, 品目名, 名称, 名前,
-      nama, nama barang, nama produk, nama item, barang, produk, Bezeichnung, Artikelbezeichnung,
-      Artikelname, Produktname, Produktbezeichnung, Artikel, Produkt`),
+      product name, item name, product title, item title, title, article name, material name, part name, product/service name,
+      商品名, 品名, 商品名称, 製品名, 製品名称, 品目名, 品目名称, アイテム名, 名称, 名前, しょうひんめい,
+      nama, nama barang, nama produk, nama item, Bezeichnung, Artikelbezeichnung, Artikelname, Produktname, Produkttitel,
+      Produktbezeichnung, Materialbezeichnung, Bez.`),
+      {
+        seconds: names(`
+      display name, nama part, nama stok`),
+        hints: names(`
+      product, item, article, 品目, 商品, 製品, barang, produk, Artikel, Produkt, Kurztext`),
+      },
     ),
     field(
       'description',
@@ -67,10 +88,16 @@ const products: Dataset = {
       'Description',
       '説明',
       names(`
-      product description, item description, desc, details, long description, text,
-      説明, 商品説明, 詳細, 備考, 説明文, 商品詳細, 内容,
-      deskripsi, keterangan, uraian, deskripsi produk, deskripsi barang, penjelasan, Beschreibung,
+      product description, item description, article description, desc, long description, long desc,
+      説明, 商品説明, 説明文, 商品説明文, 商品詳細, 商品の説明,
+      deskripsi, uraian, deskripsi produk, deskripsi barang, penjelasan, Beschreibung,
       Produktbeschreibung, Artikelbeschreibung, Langtext, Artikeltext`),
+      {
+        seconds: names(`
+      details, 詳細, 備考, keterangan`),
+        hints: names(`
+      text, notes, 内容, catatan, Text, Bemerkung, short description, body`),
+      },
     ),
     field(
       'price',
@@ -78,12 +105,18 @@ const products: Dataset = {
       'Price',
       '価格',
       names(`
-      unit price, sales price, selling price, list price, retail price, price each, unit cost,
-      price per unit,
-      価格, 単価, 販売価格, 売価, 値段, 定価, 金額, 税抜価格, 本体価格,
-      harga, harga satuan, harga jual, harga barang, harga per unit, Preis, Verkaufspreis, Einzelpreis,
-      Stückpreis, VK, VK-Preis, Listenpreis, Netto-Preis, Nettopreis`),
-      MONEY,
+      unit price, sales price, selling price, sell price, list price, retail price, price each, price per unit, sales unit price, item price, product price, item unit price,
+      価格, 単価, 販売価格, 販売単価, 売価, 値段, 定価, 小売価格,
+      harga, hrg, harga satuan, harga jual, harga barang, harga per unit, harga eceran, harga jual satuan, Preis, Verkaufspreis,
+      Einzelpreis, Stückpreis, Preis pro Stück, Preis/Stück, VK, VK-Preis, Listenpreis`),
+      {
+        ...MONEY,
+        hints: names(`
+      net price, gross price, regular price, normal price, standard price, base price, fixed price, new price, sale price,
+      RRP, MSRP, price excl VAT, amount, rate, value, 金額, 税抜価格, 税込価格, 本体価格, 通常価格, 標準価格, 標準単価, 新価格, 新単価, 改定後価格,
+      希望小売価格, harga normal, harga baru, nilai, Netto-Preis, Nettopreis, Preis netto, Bruttopreis, Preis brutto, Betrag,
+      VK-Preis netto, VK-Preis brutto, regulärer Preis, neuer Preis, UVP`),
+      },
     ),
     field(
       'quantity',
@@ -91,12 +124,19 @@ const products: Dataset = {
       'Quantity',
       '数量',
       names(`
-      qty, qty on hand, quantity on hand, on hand, stock, stock quantity, stock level, in stock,
-      inventory, available, available quantity, count, units, pieces, pcs,
-      数量, 在庫, 在庫数, 在庫数量, 個数, 現在庫, 有効在庫,
-      jumlah, stok, jumlah stok, jumlah barang, kuantitas, banyaknya, persediaan, sisa stok, Menge,
-      Bestand, Lagerbestand, Anzahl, Stückzahl, Stück, Lagermenge, verfügbar`),
-      MONEY,
+      qty, qty on hand, quantity on hand, on hand, on hand quantity, stock, stock quantity, stock qty, stock level,
+      qty in stock, quantity in stock, inventory quantity, stock on hand,
+      数量, 在庫, 在庫数, 在庫数量, 個数, 現在庫, 現在庫数,
+      jumlah, jml, stok, jumlah stok, kuantitas, banyaknya, persediaan, Menge,
+      Bestand, Lagerbestand, Anzahl, Stückzahl, Bestandsmenge, Lagermenge`),
+      {
+        ...MONEY,
+        seconds: names(`
+      inventory, current quantity, jumlah barang, sisa stok, ストック, Vorrat, Lagerbest.`),
+        hints: names(`
+      in stock, available, available quantity, quantity available, qty available, count, units, pieces, pcs, 有効在庫,
+      利用可能在庫, tersedia, stok akhir, stok gudang, Stück, Stk., verfügbar, frei verwendbar, Lager`),
+      },
     ),
     field(
       'active',
@@ -104,9 +144,12 @@ const products: Dataset = {
       'Active',
       '有効',
       names(`
-      is active, enabled, active flag, status, sellable, for sale, available for sale, published,
-      有効, 有効フラグ, 販売中, アクティブ, 公開, 状態, ステータス, 取扱中,
-      aktif, status aktif, dijual, tersedia, aktiv, ist aktiv, verkäuflich, freigegeben`),
+      is active, active flag, 有効, 有効フラグ, アクティブ, aktif, status aktif, aktiv, ist aktiv`),
+      {
+        hints: names(`
+      status, enabled, sellable, for sale, available for sale, published, 販売中, 公開, 公開済み, 状態, ステータス, 取扱中,
+      利用可否, dijual, tersedia, verkäuflich, freigegeben, veröffentlicht`),
+      },
     ),
   ],
 };
@@ -125,12 +168,18 @@ const clients: Dataset = {
       'E-mail',
       'メールアドレス',
       names(`
-      e-mail, mail, e-mail address, email address, mail address, contact email, customer email,
-      client email, email id,
-      メール, メールアドレス, Eメール, Eメールアドレス, 電子メール, 連絡先メール, E-mailアドレス,
-      surel, alamat email, alamat surel, email pelanggan, email kontak, E-Mail-Adresse, Mailadresse,
+      e-mail, email address, e-mail address, contact email, customer email, client email, email id,
+      メール, メールアドレス, Eメール, Eメールアドレス, 電子メール, 電子メールアドレス, 連絡先メール, 連絡先メールアドレス, E-mailアドレス, メアド,
+      surel, alamat email, alamat surel, email pelanggan, email klien, email kontak, E-Mail-Adresse, Mailadresse,
       Emailadresse, E-Mail Kontakt`),
-      { required: true, maxLength: 254 },
+      {
+        required: true,
+        maxLength: 254,
+        seconds: names(`
+      mail, work email`),
+        hints: names(`
+      mail address, email 1, e-mail 1, E-Mail geschäftlich, primary email`),
+      },
     ),
     field(
       'company',
@@ -138,11 +187,18 @@ const clients: Dataset = {
       'Company',
       '会社名',
       names(`
-      company name, organisation, organization, firm, business, business name, account, account name,
-      customer, customer name, client, client name, employer,
-      会社, 会社名, 企業名, 法人名, 取引先, 取引先名, 顧客名, 得意先, 得意先名, 社名, 団体名, 組織名,
-      perusahaan, nama perusahaan, instansi, nama pelanggan, pelanggan, nama klien, klien, PT, Firma,
-      Firmenname, Unternehmen, Kunde, Kundenname, Betrieb, Organisation`),
+      company name, organisation, organization, firm, business name, account name, organisation name,
+      organization name, customer name, client name, employer,
+      会社, 会社名, 企業名, 法人名, 取引先名, 顧客名, 得意先名, 社名, 団体名, 組織名, 会社名称, 屋号,
+      perusahaan, nama perusahaan, instansi, nama instansi, nama pelanggan, nama klien, nama PT, Firma,
+      Firmenname, Unternehmen, Unternehmensname, Kundenname, Betrieb, Organisation`),
+      {
+        seconds: names(`
+      account, PT, associated company`),
+        hints: names(`
+      customer, client, business, name, name 1, 取引先, 顧客, 得意先, 正式名称, pelanggan, klien, toko, nama,
+      Kunde, Auftraggeber, Mandant, Name 1, Firmenbezeichnung`),
+      },
     ),
     field(
       'contact_name',
@@ -150,11 +206,14 @@ const clients: Dataset = {
       'Contact name',
       '担当者名',
       names(`
-      contact, contact person, full name, name, person, person in charge, PIC, attention,
-      representative,
-      担当者, 担当者名, 氏名, 名前, お名前, ご担当者, ご担当者名, 連絡先, 連絡先名,
-      nama, nama kontak, kontak, nama lengkap, penanggung jawab, narahubung, Ansprechpartner, Kontakt,
-      Kontaktperson, Name, Ansprechperson, Kontaktname`),
+      contact, contact person, person in charge, PIC, full name, main contact, primary contact,
+      担当者, 担当者名, 担当者氏名, 担当, 氏名, お名前, 名前, ご担当者, ご担当者名, 連絡先名, 連絡先担当者,
+      nama kontak, kontak, kontak person, nama lengkap, nama PIC, penanggung jawab, narahubung, Ansprechpartner, Ansprechpartnerin,
+      Kontakt, Kontaktperson, Ansprechperson, Kontaktname, Ansprechpartner Name`),
+      {
+        hints: names(`
+      name, person, attention, attn, representative, 連絡先, 先方担当者名, nama, Name, Ansprechp.`),
+      },
     ),
     field(
       'phone',
@@ -162,12 +221,18 @@ const clients: Dataset = {
       'Phone',
       '電話番号',
       names(`
-      phone number, phone no, telephone, telephone number, tel, tel no, mobile, mobile number,
-      mobile phone, cell, cell phone, contact number, contact phone,
-      電話, 電話番号, TEL,
-      携帯, 携帯電話, 携帯番号, 連絡先電話番号, 携帯電話番号,
-      telepon, nomor telepon, no telepon, no telp, telp, hp, no hp, nomor hp, handphone, no handphone,
-      ponsel, Telefon, Telefonnummer, Tel.-Nr., Rufnummer, Mobil, Mobilnummer, Handy, Handynummer`),
+      phone number, phone no, telephone, telephone number, telephone no, tel, tel no, contact phone, customer phone,
+      contact telephone,
+      電話, 電話番号, TEL, お電話番号, 連絡先電話, 連絡先電話番号,
+      telepon, nomor telepon, no telepon, no telp, telp, Telefon, Telefonnummer, Tel.-Nr., Rufnummer`),
+      {
+        seconds: names(`
+      mobile, mobile number, mobile phone, mobile no, cell, cell phone, contact number, contact mobile, contact mobile number, business phone, work phone, office phone,
+      携帯, 携帯電話, 携帯番号, 携帯電話番号, hp, no hp, nomor hp, handphone, no handphone, ponsel,
+      Mobil, Mobilnummer, Mobiltelefon, Handy, Handynummer, Telefon geschäftlich, Telefon Firma`),
+        hints: names(`
+      phone 1, telephone 1, tel 1, landline, 固定電話, TEL会社, WA, telp kantor, telp bisnis, Festnetz`),
+      },
     ),
     field(
       'status',
@@ -175,9 +240,14 @@ const clients: Dataset = {
       'Status',
       '状態',
       names(`
-      state, client status, customer status, account status, customer state, lifecycle,
-      状態, ステータス, 顧客状態, 取引状態, 区分,
-      status pelanggan, status klien, keadaan, Kundenstatus, Zustand`),
+      client status, customer status, customer state, client state,
+      状態, ステータス, 顧客状態, 顧客ステータス, 取引状態, status pelanggan, status klien, Kundenstatus`),
+      {
+        seconds: names(`
+      account status`),
+        hints: names(`
+      lead status, card status, lifecycle, 区分, keadaan, Zustand`),
+      },
     ),
   ],
 };
@@ -196,12 +266,19 @@ const openingStock: Dataset = {
       'Serial number',
       'シリアル番号',
       names(`
-      serial, serial no, serial nr, serial num, S/N, SN, serial id, serial code, serialnumber,
-      device serial, IMEI,
-      シリアル, シリアル番号, シリアルNo, シリアルナンバー, 製造番号, 機番, 製番, 個体番号,
-      nomor seri, no seri, nomor serial, no serial, seri, Seriennummer, Serien-Nr., Seriennr, Ser.-Nr.,
-      Gerätenummer, Fabriknummer`),
-      { required: true, maxLength: 200 },
+      serial, serial no, serial nr, serial num, S/N, SN, serial id, serial code, serialnumber, device serial,
+      device serial number,
+      シリアル, シリアル番号, シリアルNo, シリアルナンバー, 製造番号, 機番, 製番, 個体番号, 機械番号,
+      nomor seri, no seri, nomor serial, no serial, seri, nomor seri unit, no seri unit, Seriennummer, Serien-Nr., Seriennr, Ser.-Nr.,
+      Serialnummer, Fabriknummer`),
+      {
+        required: true,
+        maxLength: 200,
+        seconds: names(`
+      IMEI, Gerätenummer, Geräte-Nr.`),
+        hints: names(`
+      lot/serial number, serial/lot number, serial numbers, Seriennummern, nomor seri/produksi`),
+      },
     ),
     field(
       'item_code',
@@ -209,12 +286,24 @@ const openingStock: Dataset = {
       'Item code',
       '商品コード',
       names(`
-      item, item no, item number, item id, code, SKU, product code, product id, product number,
-      article number, article no, part number, part no, material, material number, model, model number,
-      商品コード, 商品番号, 品目コード, 品番, 製品コード, 型番, アイテムコード, 品目, コード,
-      kode item, kode barang, kode produk, kode, kode material, Artikelnummer, Artikel-Nr., Artikelnr,
-      Art.-Nr., Artikelcode, Materialnummer, Produktnummer`),
-      { required: true },
+      item code, item number, item no, SKU, SKU code, SKU number, product code, product number, product no,
+      article number, article no, article code, part number, part no, part code, stock code, material number, our SKU, variant SKU, seller SKU, merchant SKU, internal reference, default code,
+      our item code, our product code, our part number, own article number,
+      商品コード, 商品番号, 品番, 品目コード, 品目番号, 製品コード, 製品番号, アイテムコード, 部品番号, 商品CD, SKUコード,
+      自社品番, 自社商品コード,
+      kode barang, kode produk, kode item, kode SKU, kode material, nomor barang, no barang, no part,
+      Artikelnummer, Artikel-Nr., Artikelnr, Art.-Nr., Art Nr, Artikelcode, Produktnummer, Produktcode, Materialnummer,
+      Materialnr, eigene Artikelnummer`),
+      {
+        required: true,
+        seconds: names(`
+      code, item id, product id, SKU id, model number, model no, 商品ID, 型番, コード, kode, id produk, id barang,
+      Artikel-ID, Produkt-ID`),
+        hints: names(`
+      item, product, article, material, part, model, no, number, stock number, reference, item relation, 品目, 商品, 製品,
+      管理番号, barang, produk, kode stok, kode unit, nomor, Artikel, Produkt, Nr., Nummer, Modell, Bestellnummer,
+      Bestell-Nr., Sachnummer`),
+      },
     ),
     field(
       'qty',
@@ -222,12 +311,20 @@ const openingStock: Dataset = {
       'Quantity',
       '数量',
       names(`
-      quantity, opening quantity, opening qty, opening stock, opening balance, stock, stock quantity,
-      on hand, qty on hand, count, amount, units, pieces, pcs, balance,
-      数量, 在庫, 在庫数, 在庫数量, 個数, 期首在庫, 期首数量, 初期在庫, 期首残高,
-      jumlah, stok, stok awal, jumlah stok, jumlah awal, kuantitas, saldo awal, banyaknya, Menge,
-      Anzahl, Bestand, Anfangsbestand, Lagerbestand, Stückzahl, Stück, Eröffnungsbestand`),
-      { required: true, ...MONEY },
+      quantity, opening quantity, opening qty, qty opening, opening stock, initial quantity, initial stock, stock,
+      stock quantity, on hand, qty on hand, quantity on hand, on hand quantity, stock on hand, qty in stock,
+      数量, 在庫, 在庫数, 在庫数量, 個数, 現在庫, 期首在庫, 期首数量, 期首在庫数, 初期在庫,
+      jumlah, jml, stok, stok awal, jumlah stok, jumlah awal, qty awal, kuantitas, banyaknya, Menge,
+      Anzahl, Bestand, Anfangsbestand, Anfangsmenge, Lagerbestand, Stückzahl, Bestandsmenge, Eröffnungsbestand`),
+      {
+        required: true,
+        ...MONEY,
+        seconds: names(`
+      opening balance, saldo awal, 期首残高`),
+        hints: names(`
+      count, amount, units, pieces, pcs, balance, available, counted, inventory quantity, 前期末在庫, 前月末在庫, 利用可能在庫, stok opname, jumlah unit, Stück,
+      Ist-Bestand, SOH`),
+      },
     ),
   ],
 };
@@ -246,12 +343,25 @@ const priceList: Dataset = {
       'Item code',
       '商品コード',
       names(`
-      item, item no, item number, item id, code, SKU, product code, product id, product number,
-      article number, article no, part number, part no, material, material number,
-      商品コード, 商品番号, 品目コード, 品番, 製品コード, 型番, アイテムコード, コード,
-      kode item, kode barang, kode produk, kode, Artikelnummer, Artikel-Nr., Artikelnr, Art.-Nr.,
-      Artikelcode, Materialnummer, Produktnummer`),
-      { required: true, maxLength: 200 },
+      item code, item number, item no, SKU, SKU code, SKU number, product code, product number, product no,
+      article number, article no, article code, part number, part no, part code, stock code, material number, our SKU, variant SKU, seller SKU, merchant SKU, internal reference, default code,
+      our item code, our product code, our part number, own article number,
+      商品コード, 商品番号, 品番, 品目コード, 品目番号, 製品コード, 製品番号, アイテムコード, 部品番号, 商品CD, SKUコード,
+      自社品番, 自社商品コード,
+      kode barang, kode produk, kode item, kode SKU, kode material, nomor barang, no barang, no part,
+      Artikelnummer, Artikel-Nr., Artikelnr, Art.-Nr., Art Nr, Artikelcode, Produktnummer, Produktcode, Materialnummer,
+      Materialnr, eigene Artikelnummer`),
+      {
+        required: true,
+        maxLength: 200,
+        seconds: names(`
+      code, item id, product id, SKU id, model number, model no, 商品ID, 型番, コード, kode, id produk, id barang,
+      Artikel-ID, Produkt-ID`),
+        hints: names(`
+      item, product, article, material, part, model, no, number, stock number, reference, item relation, 品目, 商品, 製品,
+      管理番号, barang, produk, kode stok, kode unit, nomor, Artikel, Produkt, Nr., Nummer, Modell, Bestellnummer,
+      Bestell-Nr., Sachnummer`),
+      },
     ),
     field(
       'currency',
@@ -259,10 +369,15 @@ const priceList: Dataset = {
       'Currency',
       '通貨',
       names(`
-      currency code, curr, ccy, iso currency, price currency,
-      通貨, 通貨コード, 貨幣, 通貨単位,
+      currency code, curr, ccy, iso currency, currency iso code, price currency,
+      通貨, 通貨コード, 通貨単位,
       mata uang, kode mata uang, valuta, Währung, Währungscode, Waehrung, Währungskürzel`),
-      { required: true, maxLength: 3 },
+      {
+        required: true,
+        maxLength: 3,
+        hints: names(`
+      貨幣, つうか, valas, Whg., crcy`),
+      },
     ),
     field(
       'valid_from',
@@ -270,12 +385,19 @@ const priceList: Dataset = {
       'Valid from',
       '適用開始日',
       names(`
-      valid since, from, from date, start date, starts, effective, effective date, effective from,
-      valid from date, date from, begin date, price date,
-      適用開始日, 適用日, 開始日, 有効開始日, 有効日, 価格適用日, 発効日,
-      berlaku dari, berlaku mulai, mulai berlaku, tanggal berlaku, tanggal mulai, tgl berlaku,
-      tgl mulai, gültig ab, gueltig ab, gültig von, ab Datum, Startdatum, Beginn, Gültigkeitsbeginn`),
-      { required: true },
+      valid since, valid from date, from date, date from, start date, starting date, effective, effective date, effective from,
+      begin date, valid start date,
+      適用開始日, 適用日, 開始日, 有効開始日, 適用開始年月日, 価格適用日, 発効日, 適用開始,
+      berlaku dari, berlaku mulai, berlaku sejak, mulai berlaku, tanggal berlaku, tanggal mulai, tanggal mulai berlaku, tanggal efektif,
+      dari tanggal, tgl berlaku, tgl mulai, gültig ab, gueltig ab, gültig von, gültig seit, gültig ab Datum, ab Datum, Startdatum,
+      Gültigkeitsbeginn`),
+      {
+        required: true,
+        seconds: names(`
+      from, starts, Beginn`),
+        hints: names(`
+      date, price date, start, 日付, 有効日, 改定日, 期間開始, tanggal, Datum, Preisdatum, start date active`),
+      },
     ),
     field(
       'price',
@@ -283,12 +405,19 @@ const priceList: Dataset = {
       'Price',
       '価格',
       names(`
-      unit price, list price, sales price, selling price, amount, rate, new price, price per unit,
-      net price,
-      価格, 単価, 販売価格, 売価, 値段, 定価, 金額, 新価格,
-      harga, harga satuan, harga jual, harga baru, nilai, Preis, Einzelpreis, Verkaufspreis,
-      Listenpreis, Stückpreis, VK, VK-Preis, Betrag, Nettopreis`),
-      { required: true, ...MONEY },
+      unit price, sales price, selling price, sell price, list price, retail price, price each, price per unit, sales unit price, item price, product price, item unit price,
+      価格, 単価, 販売価格, 販売単価, 売価, 値段, 定価, 小売価格,
+      harga, hrg, harga satuan, harga jual, harga barang, harga per unit, harga eceran, harga jual satuan, Preis, Verkaufspreis,
+      Einzelpreis, Stückpreis, Preis pro Stück, Preis/Stück, VK, VK-Preis, Listenpreis`),
+      {
+        required: true,
+        ...MONEY,
+        hints: names(`
+      net price, gross price, regular price, normal price, standard price, base price, fixed price, new price, sale price,
+      RRP, MSRP, price excl VAT, amount, rate, value, 金額, 税抜価格, 税込価格, 本体価格, 通常価格, 標準価格, 標準単価, 新価格, 新単価, 改定後価格,
+      希望小売価格, harga normal, harga baru, nilai, Netto-Preis, Nettopreis, Preis netto, Bruttopreis, Preis brutto, Betrag,
+      VK-Preis netto, VK-Preis brutto, regulärer Preis, neuer Preis, UVP`),
+      },
     ),
   ],
 };

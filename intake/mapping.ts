@@ -1,7 +1,10 @@
 import { assign } from './assignment.ts';
-import { normaliseName, similarity } from './names.ts';
+import { contentOf, type ColumnContent } from './mapping/content.ts';
+import { alikeNames, knownField, match, type Match } from './mapping/match.ts';
+import { findColumn, headerDrift } from './profile/drift.ts';
+import { unmappedTally } from './profile/unmapped-values.ts';
 import type {
-  ColumnType,
+  CellRules,
   FieldRule,
   FieldSpec,
   FieldType,
@@ -9,32 +12,29 @@ import type {
   ManifestColumn,
   MappedField,
   Mapping,
+  MappingCandidate,
 } from './types.ts';
-
-type Reason = MappedField['reason'];
-interface Match {
-  confidence: number;
-  reason: Reason;
-}
 
 /** Below this two names are not even proposed for each other; an optional field needs more than one that must be found. */
 const LEAST = { required: 0.55, optional: 0.65 };
+/** A second choice is only taken where nothing else comes near. */
+const LEAST_RIVAL = 0.5;
+const CANDIDATES = 5;
+const LEAST_CANDIDATE = 0.3;
+/** More cells than this that are not understood are no slips: somebody has to say what they mean. */
+const UNKNOWN_WORDS = 0.1;
 
-/** Types of column that can feed a type of field; text may hold anything. */
-const FEEDS: Record<FieldType, ColumnType[]> = {
-  text: ['text', 'integer', 'decimal', 'boolean', 'date', 'timestamp', 'email', 'url', 'phone'],
-  integer: ['integer', 'decimal', 'text'],
-  decimal: ['decimal', 'integer', 'text'],
-  boolean: ['boolean', 'integer'],
-  date: ['date', 'timestamp', 'integer', 'text'],
-  timestamp: ['timestamp', 'date', 'text'],
-  email: ['email', 'text'],
-  phone: ['phone', 'integer', 'text'],
-};
+/** Everything that is known of the columns of a file before a field looks at them. */
+interface Known {
+  columns: ManifestColumn[];
+  contents: ColumnContent[];
+  sample: string[][];
+}
 
 /**
- * Which column feeds which field: what was confirmed before for these names, then aliases, normalised names,
- * similarity, content; each field gets at most one column and each column at most one field, the best in total.
+ * Which column feeds which field: what was confirmed before, then the field's names, what they mean, how they are
+ * spelt, and what the cells look like; each field gets at most one column and each column at most one field, the best
+ * in total. What is less sure than the threshold, or has an equal, is a question.
  */
 export function proposeMapping(
   manifest: Manifest,
@@ -42,101 +42,304 @@ export function proposeMapping(
   remembered?: Mapping | null,
   threshold = 0.8,
 ): Mapping {
-  const { columns } = manifest;
-  const empty = columns.map((_, index) =>
-    manifest.sample.every((cells) => (cells[index] ?? '').trim() === ''),
+  const { columns, sample } = manifest;
+  const known: Known = { columns, sample, contents: columns.map((_, index) => contentOf(sample, index)) };
+  const scores = scoreAll(fields, known);
+  const settled = settledBefore(remembered, columns);
+  const drift = remembered ? headerDrift(remembered, columns, alikeNames) : [];
+  const stopped = new Map(
+    drift.filter(({ stops, field }) => stops && field !== null).map((one) => [one.field!, one]),
   );
-  const scores = fields.map((field) => columns.map((column, index) => match(field, column, empty[index]!)));
-  const confirmed = new Map<number, { column: number; mapped: MappedField }>();
-  for (const mapped of remembered?.fields ?? []) {
-    const field = fields.findIndex(({ name }) => name === mapped.field);
-    const column =
-      mapped.header === undefined
-        ? (mapped.column ?? -1)
-        : columns.findIndex(({ name }) => name === mapped.header);
-    if (field >= 0 && column >= 0 && column < columns.length) confirmed.set(field, { column, mapped });
-  }
-  for (const [field, { column }] of confirmed)
-    scores[field]![column] = { confidence: 1, reason: 'confirmed' };
-  const chosen = assign(
-    scores.map((row, index) => {
-      const least = fields[index]!.required ? LEAST.required : LEAST.optional;
-      return row.map((found) => (found && found.confidence >= least ? weight(found) : 0));
-    }),
-  );
+  fields.forEach(({ name }, index) => {
+    const column = settled.get(name)?.column;
+    if (column === undefined || stopped.has(name)) return;
+    // What a person has said is not weighed again; nor is what they left out proposed again.
+    scores[index] = columns.map((_, other) => (other === column ? CONFIRMED : null));
+  });
+  const chosen = choose(fields, scores, settled);
 
   const questions: Mapping['questions'] = [];
   const mappedFields = fields.map((field, index): MappedField => {
     const column = chosen[index]!;
-    const before = remembered?.fields.find((mapped) => mapped.field === field.name);
-    if (column < 0) {
-      if (before?.constant !== undefined)
-        return { ...before, column: null, confidence: 1, reason: 'confirmed' };
-      if (field.required) {
+    const before = settled.get(field.name);
+    const found = column < 0 ? null : scores[index]![column]!;
+    const kept = before && !stopped.has(field.name) ? before : null;
+    const mapped: MappedField = {
+      ...(kept ? kept.rules : {}),
+      field: field.name,
+      column: column < 0 ? null : column,
+      ...(found ? { header: columns[column]!.name } : {}),
+      confidence: found ? Math.round(found.confidence * 100) / 100 : 0,
+      reason: found?.reason ?? 'unmapped',
+      ...(found ? { why: found.why } : {}),
+    };
+    if (!found && kept?.constant !== undefined)
+      return { field: field.name, column: null, constant: kept.constant, confidence: 1, reason: 'constant' };
+    const candidates = candidatesOf(scores[index]!, columns);
+    if (candidates.length > 0) mapped.candidates = candidates;
+    if (found && usesFormat(field.type)) {
+      const format = mapped.format ?? columns[column]!.format;
+      if (format) mapped.format = format;
+    }
+    if (found) {
+      const unknown = unmappedTally({ ...field, ...mapped, empty: field.empty });
+      for (const cells of known.sample)
+        unknown?.add(
+          cells[column] ?? '',
+          mapped.join?.columns.map((other) => cells[other] ?? ''),
+        );
+      const words = unknown?.result() ?? [];
+      if (words.length > 0) mapped.unmappedValues = words;
+      const asked = ask(field, mapped, found, { known, scores: scores[index]!, chosen, threshold });
+      const share = words.reduce((sum, { count }) => sum + count, 0) / Math.max(1, unknown?.filled() ?? 0);
+      if (asked && !kept) questions.push({ field: field.name, ...asked });
+      else if (asked?.code === 'ambiguous_format') questions.push({ field: field.name, ...asked });
+      else if (share > UNKNOWN_WORDS) {
+        const shown = words.slice(0, 3).map(({ value }) => `"${value}"`);
         questions.push({
           field: field.name,
-          code: 'unmapped',
-          message: `No column looks like ${field.name}, which every row needs. Choose one.`,
+          code: 'unmapped_values',
+          message: `Say what ${shown.join(', ')}${words.length > 3 ? ` and ${words.length - 3} more` : ''} in "${mapped.header}" mean for ${field.name}.`,
         });
       }
-      return { field: field.name, column: null, confidence: 0, reason: 'unmapped' };
-    }
-    const found = scores[index]![column]!;
-    const kept = confirmed.get(index)?.column === column ? confirmed.get(index)!.mapped : null;
-    const format = kept?.format ?? columns[column]!.format;
-    if (found.confidence < threshold) {
+    } else if (field.required && !stopped.has(field.name)) {
       questions.push({
         field: field.name,
-        code: 'doubtful',
-        message: `Column "${columns[column]!.name}" may be ${field.name}, but only ${Math.round(found.confidence * 100)}% of it says so. Confirm it or choose another.`,
-      });
-    } else if (!format && isAmbiguous(field.type, columns[column]!)) {
-      questions.push({
-        field: field.name,
-        code: 'ambiguous_format',
-        message: `The ${field.type === 'date' || field.type === 'timestamp' ? 'dates' : 'numbers'} in "${columns[column]!.name}" can be read in two ways. Say which one is meant.`,
+        code: 'unmapped',
+        message: `No column looks like ${field.name}, which every row needs. Choose one.`,
       });
     }
-    return {
-      field: field.name,
-      column,
-      header: columns[column]!.name,
-      ...(format && usesFormat(field.type) ? { format } : {}),
-      ...(kept?.values ? { values: kept.values } : {}),
-      confidence: Math.round(found.confidence * 100) / 100,
-      reason: found.reason,
-    };
+    return mapped;
   });
-  const used = new Set(mappedFields.map(({ column }) => column));
+  for (const { field, message, stops } of drift)
+    if (stops)
+      questions.push({ field: field ?? '', code: field === null ? 'unknown_column' : 'drift', message });
+  const used = new Set(mappedFields.flatMap(({ column, join }) => [column, ...(join?.columns ?? [])]));
   return {
     fields: mappedFields,
     unmappedColumns: columns.map((_, index) => index).filter((index) => !used.has(index)),
     questions,
+    ...(remembered?.rules ? { rules: remembered.rules } : {}),
+    ...(drift.length > 0 ? { drift } : {}),
+    valuesOf: 'sample',
+    threshold,
   };
 }
 
-/** A settled mapping with the names of its columns, so that it can be remembered. */
-export function withHeaders(mapping: Mapping, columns: ManifestColumn[]): Mapping {
-  const fields = mapping.fields.map(({ header: _, ...mapped }) =>
-    mapped.column === null ? mapped : { ...mapped, header: columns[mapped.column]!.name },
+const CONFIRMED: Match = { confidence: 1, reason: 'confirmed', tier: 2, why: 'A person has confirmed it.' };
+
+function scoreAll(fields: FieldSpec[], { columns, contents }: Known): (Match | null)[][] {
+  const all = fields.map(knownField);
+  return all.map((field) =>
+    columns.map((column, index) =>
+      match(
+        field,
+        column,
+        contents[index]!,
+        (name) =>
+          !all.some(
+            (other) =>
+              other !== field &&
+              other.spec.type === field.spec.type &&
+              other.kind === field.kind &&
+              other.mayBe(name),
+          ),
+      ),
+    ),
   );
-  return { ...mapping, fields };
+}
+
+interface Settled {
+  /** -1: to be left out, or filled by the constant. */
+  column: number;
+  constant?: string;
+  rules: CellRules;
+}
+
+/** What a profile says of each field, with its columns found in this file; fields that it does not name are not in it. */
+function settledBefore(
+  remembered: Mapping | null | undefined,
+  columns: ManifestColumn[],
+): Map<string, Settled> {
+  const settled = new Map<string, Settled>();
+  for (const mapped of remembered?.fields ?? []) {
+    const {
+      field,
+      column,
+      header,
+      constant,
+      confidence: _,
+      reason: _r,
+      why: _w,
+      candidates: _c,
+      unmappedValues: _u,
+      ...rules
+    } = mapped;
+    const at =
+      header !== undefined
+        ? findColumn(columns, header)
+        : column !== null && column < columns.length
+          ? column
+          : -1;
+    const join = rules.join && {
+      ...rules.join,
+      columns: rules.join.columns.map((other, n) => {
+        const name = rules.join!.headers?.[n];
+        return name === undefined ? other : findColumn(columns, name);
+      }),
+    };
+    settled.set(field, {
+      column: at,
+      ...(constant === undefined ? {} : { constant }),
+      rules: { ...rules, ...(join && { join }) },
+    });
+  }
+  return settled;
+}
+
+/** One to one, the best in total. Fields that only take a part of a cell may share a column. */
+function choose(fields: FieldSpec[], scores: (Match | null)[][], settled: Map<string, Settled>): number[] {
+  const shared = fields.map(({ name }) => settled.get(name)?.rules.split !== undefined);
+  const chosen = assign(
+    scores.map((row, index) => {
+      const least = fields[index]!.required ? LEAST.required : LEAST.optional;
+      return row.map((found) => (found && !shared[index] && found.confidence >= least ? weight(found) : 0));
+    }),
+  );
+  return chosen.map((column, index) => (shared[index] ? settled.get(fields[index]!.name)!.column : column));
+}
+
+/** Certain names weigh more than any number of likely ones. */
+function weight({ confidence, reason }: Match): number {
+  return confidence ** 3 + (reason === 'confirmed' ? 2 : 0);
+}
+
+/** Why a person has to look at a field that has a column; null where nobody has to. */
+function ask(
+  field: FieldSpec,
+  mapped: MappedField,
+  found: Match,
+  {
+    known,
+    scores,
+    chosen,
+    threshold,
+  }: { known: Known; scores: (Match | null)[]; chosen: number[]; threshold: number },
+): { code: 'doubtful' | 'several' | 'ambiguous_format'; message: string } | null {
+  const { columns, contents, sample } = known;
+  const column = mapped.column!;
+  if (found.confidence < threshold) {
+    return {
+      code: 'doubtful',
+      message: `Column "${mapped.header}" may be ${field.name}, but only ${Math.round(found.confidence * 100)}% of it says so. Confirm it or choose another.`,
+    };
+  }
+  const equal = scores.findIndex(
+    (other, index) =>
+      index !== column &&
+      other !== null &&
+      (found.tier === 2
+        ? other.confidence >= threshold && other.tier === 2
+        : other.confidence >= LEAST_RIVAL) &&
+      !chosen.includes(index) &&
+      (contents[index]!.cells.length > 0 || contents[column]!.cells.length === 0) &&
+      (sample.length === 0 ||
+        contents[column]!.cells.length === 0 ||
+        sample.some((cells) => (cells[index] ?? '').trim() !== (cells[column] ?? '').trim())),
+  );
+  if (equal >= 0) {
+    return {
+      code: 'several',
+      message: `Both "${mapped.header}" and "${columns[equal]!.name}" look like ${field.name}. Say which one it is.`,
+    };
+  }
+  if (!mapped.format && isAmbiguous(field.type, columns[column]!)) {
+    return {
+      code: 'ambiguous_format',
+      message: `The ${field.type === 'date' || field.type === 'timestamp' ? 'dates' : 'numbers'} in "${mapped.header}" can be read in two ways. Say which one is meant.`,
+    };
+  }
+  return null;
+}
+
+function candidatesOf(scores: (Match | null)[], columns: ManifestColumn[]): MappingCandidate[] {
+  return scores
+    .flatMap((found, column) =>
+      found && found.confidence >= LEAST_CANDIDATE
+        ? [
+            {
+              column,
+              header: columns[column]!.name,
+              confidence: Math.round(found.confidence * 100) / 100,
+              reason: found.reason,
+              why: found.why,
+            },
+          ]
+        : [],
+    )
+    .sort((a, b) => b.confidence - a.confidence)
+    .slice(0, CANDIDATES);
+}
+
+/** A settled mapping with the names of its columns, so that it can be remembered; what only proposals say is left out. */
+export function withHeaders(mapping: Mapping, columns: ManifestColumn[]): Mapping {
+  const fields = mapping.fields.map(
+    ({ header: _, why: _w, candidates: _c, unmappedValues: _u, ...mapped }): MappedField => {
+      if (mapped.column === null) return mapped;
+      const { join } = mapped;
+      return {
+        ...mapped,
+        header: columns[mapped.column]!.name,
+        ...(join && { join: { ...join, headers: join.columns.map((column) => columns[column]!.name) } }),
+      };
+    },
+  );
+  const { unmappedColumns, questions, rules } = mapping;
+  return {
+    fields,
+    unmappedColumns,
+    questions,
+    ...(rules && { rules }),
+    headers: columns.map(({ name }) => name),
+  };
 }
 
 /** Rules for the reader: of the fields that the file carries or a constant fills; the others are left alone. */
 export function rulesFrom(mapping: Mapping, fields: FieldSpec[], keyFields: string[]): FieldRule[] {
-  return mapping.fields.flatMap((mapped) => {
+  const { unknownColumns, nullWords, suggest } = mapping.rules ?? {};
+  const keepIn = typeof unknownColumns === 'object' ? unknownColumns.keepIn : null;
+  return mapping.fields.flatMap((mapped): FieldRule[] => {
     const field = fields.find(({ name }) => name === mapped.field);
-    if (!field || (mapped.column === null && mapped.constant === undefined)) return [];
-    const { column, constant, format, values } = mapped;
+    if (!field) return [];
+    const key = keyFields.includes(field.name);
+    if (field.name === keepIn && mapped.column === null)
+      return [{ ...field, column: null, extras: mapping.unmappedColumns, key }];
+    const {
+      column,
+      constant,
+      empty,
+      confidence: _,
+      reason: _r,
+      why: _w,
+      candidates: _c,
+      unmappedValues: _u,
+      field: _f,
+      header: _h,
+      ...rules
+    } = mapped;
+    if (column === null && constant === undefined) return [];
+    if (column === null) return [{ ...field, column, constant: constant!, key }];
+    const words = [...(nullWords ?? []), ...(rules.nullWords ?? [])];
+    const from = suggest?.find((one) => one.field === field.name)?.from;
     return [
       {
         ...field,
+        ...rules,
         column,
-        ...(constant !== undefined && column === null ? { constant } : {}),
-        ...(format ? { format } : {}),
-        ...(values ? { values } : {}),
-        key: keyFields.includes(field.name),
+        ...(empty ? { empty } : {}),
+        ...(words.length > 0 ? { nullWords: words } : {}),
+        ...(from === undefined ? {} : { suggestFrom: from }),
+        key,
       },
     ];
   });
@@ -155,9 +358,9 @@ export function checkMapping(
   columnCount: number,
 ): MappingIssue[] {
   const issues: MappingIssue[] = [];
-  const columnOf = new Map<number, string>();
+  const feeding = new Map<number, { field: string; shares: boolean }>();
   const seen = new Set<string>();
-  for (const { field, column } of mapping.fields) {
+  for (const { field, column, join, split } of mapping.fields) {
     if (!fields.some(({ name }) => name === field)) {
       issues.push({ field, code: 'unknown_field', message: `There is no field "${field}" in this dataset.` });
     }
@@ -165,23 +368,26 @@ export function checkMapping(
       issues.push({ field, code: 'field_twice', message: `${field} is mapped twice. Keep one of the two.` });
     seen.add(field);
     if (column === null) continue;
-    if (!Number.isInteger(column) || column < 0 || column >= columnCount) {
-      issues.push({
-        field,
-        code: 'unknown_column',
-        message: `${field} is mapped to a column that the file does not have (the file has ${columnCount}).`,
-      });
-      continue;
+    for (const one of new Set([column, ...(join?.columns ?? [])])) {
+      if (!Number.isInteger(one) || one < 0 || one >= columnCount) {
+        issues.push({
+          field,
+          code: 'unknown_column',
+          message: `${field} is mapped to a column that the file does not have (the file has ${columnCount}).`,
+        });
+        continue;
+      }
+      const other = feeding.get(one);
+      const shares = split !== undefined;
+      if (other !== undefined && !(shares && other.shares)) {
+        issues.push({
+          field,
+          code: 'column_twice',
+          message: `Column ${one + 1} is mapped to both ${other.field} and ${field}. One column can feed one field, unless both take a part of it.`,
+        });
+      }
+      feeding.set(one, { field, shares });
     }
-    const other = columnOf.get(column);
-    if (other !== undefined) {
-      issues.push({
-        field,
-        code: 'column_twice',
-        message: `Column ${column + 1} is mapped to both ${other} and ${field}. One column can feed one field.`,
-      });
-    }
-    columnOf.set(column, field);
   }
   for (const field of fields) {
     const mapped = mapping.fields.find(({ field: name }) => name === field.name);
@@ -194,37 +400,6 @@ export function checkMapping(
     }
   }
   return issues;
-}
-
-function match(field: FieldSpec, column: ManifestColumn, empty: boolean): Match | null {
-  const name = column.original.trim();
-  const byContent =
-    (field.type === 'email' && column.type === 'email') ||
-    (field.type === 'phone' && column.type === 'phone');
-  const named = name === '' ? null : matchName(field, name);
-  if (!named) return byContent ? { confidence: 0.7, reason: 'content' } : null;
-  // A column that cannot hold what its name claims is asked about; only the field's own name stands all the same.
-  const own = named.reason === 'exact' || named.reason === 'normalised';
-  if (!own && !empty && !FEEDS[field.type].includes(column.type))
-    return { ...named, confidence: named.confidence * 0.6 };
-  if (named.confidence < 0.7 && byContent) return { confidence: 0.7, reason: 'content' };
-  return named;
-}
-
-function matchName(field: FieldSpec, name: string): Match | null {
-  if (name === field.name) return { confidence: 1, reason: 'exact' };
-  const normal = normaliseName(name);
-  if (normal === normaliseName(field.name)) return { confidence: 0.98, reason: 'normalised' };
-  if (field.aliases.includes(name)) return { confidence: 0.98, reason: 'alias' };
-  if (normal !== '' && field.aliases.some((alias) => normaliseName(alias) === normal))
-    return { confidence: 0.96, reason: 'alias' };
-  const best = Math.max(0, ...[field.name, ...field.aliases].map((known) => similarity(name, known)));
-  return best > 0 ? { confidence: best, reason: 'similar' } : null;
-}
-
-/** Certain names weigh more than any number of likely ones. */
-function weight({ confidence, reason }: Match): number {
-  return confidence ** 3 + (reason === 'confirmed' ? 2 : 0);
 }
 
 function usesFormat(type: FieldType): boolean {

@@ -117,6 +117,10 @@ export interface FieldSpec extends FieldLimits {
   empty: 'keep' | 'clear' | 'block';
   /** Header names in any language that mean this field without doubt; compared after normalisation. */
   aliases: string[];
+  /** Names that mean it where no column has a better one: `mobile` for a phone number. */
+  seconds?: string[];
+  /** Names that may mean it: a question, unless the cells settle it. */
+  hints?: string[];
 }
 
 /** How one column's text is written; settled once per column, never per row. */

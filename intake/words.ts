@@ -55,6 +55,66 @@ export function parseBoolean(text: string): boolean | null {
   return BOOLEANS.get(text.normalize('NFKC').trim().toLowerCase()) ?? null;
 }
 
+/** Words of a state that mean the same, in the same languages, with the letters that stand for them. */
+const STATES = [
+  [
+    'active',
+    'a',
+    'act',
+    'enabled',
+    'live',
+    'current',
+    'open',
+    'ok',
+    '有効',
+    '稼働',
+    '稼働中',
+    '取引中',
+    '販売中',
+    '公開',
+    'aktif',
+    'aktiv',
+    'yes',
+    'true',
+    'ya',
+    'ja',
+  ],
+  [
+    'inactive',
+    'i',
+    'in',
+    'disabled',
+    'closed',
+    'discontinued',
+    'obsolete',
+    'archived',
+    '無効',
+    '停止',
+    '休止',
+    '取引停止',
+    '販売終了',
+    '廃番',
+    '非公開',
+    'nonaktif',
+    'non-aktif',
+    'tidak aktif',
+    'inaktiv',
+    'no',
+    'false',
+    'tidak',
+    'nein',
+  ],
+  ['blocked', 'b', 'locked', 'on hold', 'suspended', '保留', 'gesperrt', 'diblokir', 'diblok'],
+  ['prospect', 'p', 'lead', 'potential', '見込み', '見込客', 'interessent', 'calon', 'prospek'],
+  ['new', 'neu', 'baru', '新規'],
+].map((words) => new Set(words));
+
+/** Do two words mean the same state? */
+export function sameWord(left: string, right: string): boolean {
+  const [a, b] = [left, right].map((word) => word.normalize('NFKC').trim().toLowerCase()) as [string, string];
+  return a === b || STATES.some((words) => words.has(a) && words.has(b));
+}
+
 const EMAIL = /^[^\s@<>()[\]",;:\\]+@[^\s@.<>()[\]",;:\\]+(?:\.[^\s@.<>()[\]",;:\\]+)+$/u;
 
 export function isEmail(text: string): boolean {
