@@ -1,10 +1,12 @@
 import { parseDate, parseTimestamp } from './dates.ts';
 import { compareDecimals, decimalFits, normaliseNumber } from './numbers.ts';
+import { normaliseEmail, normalisePhone } from './rules/contacts.ts';
+import { brokenLimit, compileLimits, type LimitFault } from './rules/limits.ts';
 import type { FieldRule } from './types.ts';
 import { isEmail, isPhone, parseBoolean } from './words.ts';
 
-/** A cell as the target will get it (null: empty), or why it cannot be. */
-export type Checked = { value: string | null } | Fault;
+/** A cell as the target will get it (null: empty), or why it cannot be. A value with a warning goes in all the same. */
+export type Checked = { value: string | null; warning?: LimitFault } | Fault;
 
 export interface Fault {
   code: string;
@@ -26,13 +28,7 @@ const BIGINT_MAX = '9223372036854775807';
 const BIGINT_MIN = '-9223372036854775808';
 
 export function compileRule(rule: FieldRule, header: string | null, sheet = false): CompiledRule {
-  return {
-    ...rule,
-    header,
-    expression: rule.pattern ? new RegExp(`^(?:${rule.pattern})$`, 'u') : null,
-    allowed: rule.enum ? new Set(rule.enum) : null,
-    sheet,
-  };
+  return { ...rule, header, ...compileLimits(rule), sheet };
 }
 
 /** Judges one cell. The reader's threads have a shorter way for plain cells, which must come to the same. */
@@ -99,13 +95,26 @@ function checkType(rule: CompiledRule, source: string, plain: string): { value: 
         };
       return { value: moment };
     }
-    case 'email':
-      if (isEmail(plain)) return { value: plain };
+    case 'email': {
+      const address = rule.normalise ? normaliseEmail(plain) : plain;
+      if (isEmail(address)) return { value: address };
       return { code: 'not_email', message: `${rule.name} must be an e-mail address, not "${shown(plain)}".` };
+    }
     case 'phone':
-      if (isPhone(plain)) return { value: plain };
-      return { code: 'not_phone', message: `${rule.name} must be a phone number, not "${shown(plain)}".` };
+      return checkPhone(rule, plain);
   }
+}
+
+function checkPhone(rule: CompiledRule, plain: string): { value: string } | Fault {
+  if (!isPhone(plain))
+    return { code: 'not_phone', message: `${rule.name} must be a phone number, not "${shown(plain)}".` };
+  if (!rule.normalise) return { value: plain };
+  const number = normalisePhone(plain, rule.country);
+  if (number !== null) return { value: number };
+  return {
+    code: 'not_phone',
+    message: `${rule.name} must be a whole phone number with its country code, not "${shown(plain)}".`,
+  };
 }
 
 function checkInteger(rule: CompiledRule, plain: string): { value: string } | Fault {
@@ -150,50 +159,9 @@ function checkDecimal(rule: CompiledRule, plain: string): { value: string } | Fa
 }
 
 function checkLimits(rule: CompiledRule, value: string): Checked {
-  if (rule.maxLength !== undefined && value.length > rule.maxLength && lengthOf(value) > rule.maxLength) {
-    return {
-      code: 'too_long',
-      message: `${rule.name} may have ${rule.maxLength} characters; this has ${lengthOf(value)}.`,
-    };
-  }
-  if (rule.allowed && !rule.allowed.has(value)) {
-    const close = rule.enum!.find((word) => word.toLowerCase() === value.trim().toLowerCase());
-    return {
-      code: 'not_in_list',
-      message: `${rule.name} must be one of ${rule.enum!.slice(0, 10).join(', ')}, not "${shown(value)}".`,
-      ...(close === undefined ? {} : { suggestion: close }),
-    };
-  }
-  if (rule.expression && !rule.expression.test(value)) {
-    return {
-      code: 'wrong_pattern',
-      message: `${rule.name} is not written as it must be: "${shown(value)}".`,
-    };
-  }
-  if (rule.min !== undefined && compareValues(rule, value, rule.min) < 0) {
-    return {
-      code: 'below_minimum',
-      message: `${rule.name} must be at least ${rule.min}, not ${shown(value)}.`,
-    };
-  }
-  if (rule.max !== undefined && compareValues(rule, value, rule.max) > 0) {
-    return {
-      code: 'above_maximum',
-      message: `${rule.name} must be at most ${rule.max}, not ${shown(value)}.`,
-    };
-  }
-  return { value };
-}
-
-function compareValues(rule: CompiledRule, left: string, right: string): number {
-  if (rule.type === 'integer' || rule.type === 'decimal') return compareDecimals(left, right);
-  return left < right ? -1 : left > right ? 1 : 0;
-}
-
-function lengthOf(text: string): number {
-  let length = 0;
-  for (const _ of text) length++;
-  return length;
+  const broken = brokenLimit(rule, value, shown(value));
+  if (!broken) return { value };
+  return rule.warn?.includes(broken.code) ? { value, warning: broken } : broken;
 }
 
 /** A value as it may stand in a sentence. */

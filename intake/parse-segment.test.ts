@@ -320,6 +320,15 @@ describe('rows', () => {
       { type: 'email' },
       { type: 'text', required: true },
       { type: 'date', format: { date: 'DMY' } },
+      { type: 'integer', min: '-32768', max: '32767' },
+      { type: 'integer', min: '0', max: '1' },
+      { type: 'integer', above: '0', below: '100' },
+      { type: 'decimal', precision: 6, scale: 2, min: '0' },
+      { type: 'decimal', above: '-1.5', max: '99.9' },
+      { type: 'decimal', max: '-1' },
+      { type: 'text', minLength: 2 },
+      { type: 'date', min: '2000-01-01', below: '2024-06-01' },
+      { type: 'email', normalise: true },
     ];
     await fc.assert(
       fc.asyncProperty(fc.array(cell, { minLength: 1, maxLength: 20 }), async (cells) => {

@@ -1,6 +1,9 @@
 import { checkCell, compileRule, cut, type CompiledRule, type Fault } from './check-cell.ts';
 import { daysIn } from './dates.ts';
 import { cappedJson, RAW_BYTES, rawCells, rejection } from './rejections.ts';
+import { disagreement } from './rules/comparisons.ts';
+import { safeDigits } from './rules/limits.ts';
+import type { CompareRule, Severity } from './rules/types.ts';
 import { ESCAPED, fieldText, OK, TOO_LARGE, type RecordScanner } from './scan.ts';
 import type { Issue, SegmentJob, SegmentResult } from './types.ts';
 
@@ -38,6 +41,11 @@ interface Column {
   maxBytes: number;
   wholeDigits: number;
   fractionDigits: number;
+  /** Numbers below zero may be copied too. */
+  minus: boolean;
+  /** Another field is compared with it: its value is kept until the row is whole. */
+  held: boolean;
+  value: string | null;
   constant: Buffer | null;
   constantFault: Fault | null;
 }
@@ -54,15 +62,27 @@ export class RowWriter {
   private readonly columns: Column[];
   private readonly job: SegmentJob;
   private readonly quote: number;
-  private faults: { column: Column; fault: Fault; text: string | null }[] = [];
+  private readonly comparisons: { rule: CompareRule; left: Column; right: Column }[];
+  private faults: { column: Column; fault: Fault; text: string | null; severity: Severity }[] = [];
+  private errors = 0;
 
   constructor(job: SegmentJob) {
     this.job = job;
     this.record = job.segment.firstRecord;
     this.quote = job.dialect.quote ? job.dialect.quote.charCodeAt(0) : -1;
+    const comparisons = job.comparisons ?? [];
     this.columns = job.rules.map((rule) =>
-      columnOf(compileRule(rule, headerOf(job, rule.column), job.dialect.rows === true)),
+      columnOf(
+        compileRule(rule, headerOf(job, rule.column), job.dialect.rows === true),
+        comparisons.some(({ left, right }) => left === rule.name || right === rule.name),
+      ),
     );
+    const named = (name: string) => this.columns.find((column) => column.rule.name === name);
+    // A field that the file does not carry agrees with everything: the record keeps what it has.
+    this.comparisons = comparisons.flatMap((rule) => {
+      const [left, right] = [named(rule.left), named(rule.right)];
+      return left && right ? [{ rule, left, right }] : [];
+    });
   }
 
   /** A full chunk, to be taken before the next record is written; null while there is room. */
@@ -107,15 +127,47 @@ export class RowWriter {
       this.cell(scanner, columns[field]!);
     }
     this.out[this.at++] = NEWLINE;
-    if (this.faults.length > 0) {
-      result.blocked++;
-      const issues = this.faults.map(({ column, fault, text }) =>
-        issueOf(scanner.line, column.rule, fault, text),
-      );
-      this.faults = [];
-      this.at = rowStart;
-      this.position(scanner, record);
+    if (this.comparisons.length > 0) this.compare();
+    if (this.faults.length > 0) this.finish(scanner, record, rowStart, at);
+  }
+
+  /** A row that something is to be said of: blocked if an error is among it, otherwise written as it is. */
+  private finish(scanner: RecordScanner, record: number, rowStart: number, cellsStart: number): void {
+    const issues = this.faults.map(({ column, fault, text, severity }) =>
+      issueOf(scanner.line, column.rule, fault, text, severity),
+    );
+    const blocked = this.errors > 0;
+    this.faults = [];
+    this.errors = 0;
+    const cells = blocked ? null : Buffer.from(this.out.subarray(cellsStart, this.at));
+    this.at = rowStart;
+    this.position(scanner, record);
+    if (cells === null) {
+      this.result.blocked++;
       this.block(scanner, issues, rawCells(scanner, this.job.dialect));
+      return;
+    }
+    this.count(issues);
+    this.text('f');
+    this.out[this.at++] = TAB;
+    this.text(JSON.stringify(issues));
+    this.out[this.at++] = TAB;
+    this.nothing();
+    this.reserve(cells.length);
+    this.at += cells.copy(this.out, this.at);
+  }
+
+  private fault(column: Column, fault: Fault, text: string | null, severity: Severity = 'error'): void {
+    this.faults.push({ column, fault, text, severity });
+    if (severity === 'error') this.errors++;
+  }
+
+  /** Only of rows whose cells are all right: what a wrong cell would have been nobody knows. */
+  private compare(): void {
+    if (this.errors > 0) return;
+    for (const { rule, left, right } of this.comparisons) {
+      const found = disagreement(rule, left.rule.type, left.value, right.value);
+      if (found) this.fault(left, found, left.value, rule.severity);
     }
   }
 
@@ -152,8 +204,7 @@ export class RowWriter {
 
   private cell(scanner: RecordScanner, column: Column): void {
     if (column.index < 0) {
-      if (column.constantFault)
-        this.faults.push({ column, fault: column.constantFault, text: column.rule.constant ?? null });
+      if (column.constantFault) this.fault(column, column.constantFault, column.rule.constant ?? null);
       else if (column.constant) this.at += column.constant.copy(this.out, this.at);
       return;
     }
@@ -164,8 +215,13 @@ export class RowWriter {
     }
     const text = fieldText(scanner, column.index, this.job.dialect);
     const checked = checkCell(column.rule, text);
-    if ('code' in checked) this.faults.push({ column, fault: checked, text });
-    else if (checked.value === null) this.nothing();
+    if ('code' in checked) {
+      this.fault(column, checked, text);
+      return;
+    }
+    if (column.held) column.value = checked.value;
+    if (checked.warning) this.fault(column, checked.warning, text, 'warning');
+    if (checked.value === null) this.nothing();
     else this.text(checked.value);
   }
 
@@ -186,9 +242,9 @@ export class RowWriter {
           this.copyText(bytes, from, to)
         );
       case 'integer':
-        return this.copyNumber(bytes, from, to, 18, 0);
+        return this.copyNumber(bytes, from, to, column);
       case 'decimal':
-        return this.copyNumber(bytes, from, to, column.wholeDigits, column.fractionDigits);
+        return this.copyNumber(bytes, from, to, column);
       case 'boolean':
         return this.copyBoolean(bytes, from, to);
       case 'date':
@@ -229,14 +285,9 @@ export class RowWriter {
     return true;
   }
 
-  private copyNumber(
-    bytes: Buffer,
-    from: number,
-    to: number,
-    wholeDigits: number,
-    fractionDigits: number,
-  ): boolean {
-    const digits = bytes[from] === MINUS ? from + 1 : from;
+  private copyNumber(bytes: Buffer, from: number, to: number, column: Column): boolean {
+    const { wholeDigits, fractionDigits } = column;
+    const digits = bytes[from] === MINUS && column.minus ? from + 1 : from;
     let i = digits;
     while (i < to && bytes[i]! >= ZERO && bytes[i]! <= NINE) i++;
     const whole = i - digits;
@@ -329,8 +380,12 @@ export class RowWriter {
     this.out = larger;
   }
 
-  private block(scanner: RecordScanner, issues: Issue[], cells: string[]): void {
+  private count(issues: Issue[]): void {
     for (const { code } of issues) this.result.issues[code] = (this.result.issues[code] ?? 0) + 1;
+  }
+
+  private block(scanner: RecordScanner, issues: Issue[], cells: string[]): void {
+    this.count(issues);
     this.text('t');
     this.out[this.at++] = TAB;
     this.text(JSON.stringify(issues));
@@ -345,9 +400,13 @@ export class RowWriter {
   }
 }
 
-function columnOf(rule: CompiledRule): Column {
+function columnOf(rule: CompiledRule, held: boolean): Column {
   const checked = rule.column === null ? checkCell(rule, rule.constant ?? '') : { value: null };
   const scale = rule.precision === undefined ? 1000 : (rule.scale ?? 0);
+  const number = rule.type === 'integer' || rule.type === 'decimal';
+  const bounded = [rule.min, rule.max, rule.above, rule.below].some((bound) => bound !== undefined);
+  const safe = number && bounded ? safeDigits(rule) : null;
+  const most = rule.type === 'integer' ? 18 : rule.precision === undefined ? 1000 : rule.precision - scale;
   return {
     rule,
     index: rule.column ?? -1,
@@ -355,13 +414,18 @@ function columnOf(rule: CompiledRule): Column {
       !rule.values &&
       !rule.allowed &&
       !rule.expression &&
-      rule.min === undefined &&
-      rule.max === undefined &&
+      !rule.normalise &&
+      !held &&
+      (!bounded || safe !== null) &&
+      (rule.minLength ?? 0) <= 1 &&
       rule.format?.decimal !== ',' &&
       (rule.type === 'text' || rule.maxLength === undefined),
     maxBytes: rule.maxLength ?? Infinity,
-    wholeDigits: rule.precision === undefined ? 1000 : rule.precision - scale,
-    fractionDigits: scale,
+    wholeDigits: Math.min(most, safe?.digits ?? most),
+    fractionDigits: rule.type === 'integer' ? 0 : scale,
+    minus: safe?.minus ?? true,
+    held,
+    value: held && 'value' in checked ? checked.value : null,
     constant:
       'code' in checked
         ? null
@@ -394,14 +458,20 @@ function digitsOf(bytes: Buffer, from: number, count: number): number {
   return value;
 }
 
-function issueOf(line: number, rule: CompiledRule, fault: Fault, text: string | null): Issue {
+function issueOf(
+  line: number,
+  rule: CompiledRule,
+  fault: Fault,
+  text: string | null,
+  severity: Severity,
+): Issue {
   const value = text === null ? null : cut(text, VALUE_CHARACTERS);
   return {
     line,
     column: rule.header,
     field: rule.name,
     code: fault.code,
-    severity: 'error',
+    severity,
     value,
     message: fault.message,
     ...(fault.suggestion === undefined ? {} : { suggestion: fault.suggestion }),

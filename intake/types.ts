@@ -1,6 +1,6 @@
 /** Shapes that pass between the phases of intake: bytes -> manifest -> records -> mapped, checked rows. */
 
-import type { FieldLimits } from './rules/types.ts';
+import type { CompareRule, FieldLimits } from './rules/types.ts';
 
 /** What an operator may override; absent means "detect it". */
 export interface FileOptions {
@@ -286,6 +286,8 @@ export interface SegmentJob {
   /** Number of columns a record must have. */
   columns: ManifestColumn[];
   rules: FieldRule[];
+  /** Fields that are compared with each other, row by row. */
+  comparisons?: CompareRule[];
   /** The manifest's; absent means the default. */
   maxRecordBytes?: number;
 }
