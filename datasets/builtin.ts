@@ -29,6 +29,34 @@ function field(
   return { name, column: name, type, title: { en, ja }, required: false, empty: 'keep', aliases, ...extras };
 }
 
+// What two datasets and more have.
+const ITEM_CODE_SECONDS = names(`
+  code, item id, product id, SKU id, model number, model no, 商品ID, 型番, コード, kode, id produk, id barang,
+  Artikel-ID, Produkt-ID`);
+const ITEM_CODE_HINTS = names(`
+  item, product, article, material, part, model, no, number, stock number, reference, item relation, 品目, 商品, 製品,
+  管理番号, barang, produk, kode stok, kode unit, nomor, Artikel, Produkt, Nr., Nummer, Modell, Bestellnummer,
+  Bestell-Nr., Sachnummer`);
+const PRICE = names(`
+  unit price, sales price, selling price, sell price, list price, retail price, price each, price per unit, sales unit price, item price, product price, item unit price,
+  価格, 単価, 販売価格, 販売単価, 売価, 値段, 定価, 小売価格,
+  harga, hrg, harga satuan, harga jual, harga barang, harga per unit, harga eceran, harga jual satuan, Preis, Verkaufspreis,
+  Einzelpreis, Stückpreis, Preis pro Stück, Preis/Stück, VK, VK-Preis, Listenpreis`);
+const PRICE_HINTS = names(`
+  net price, gross price, regular price, normal price, standard price, base price, fixed price, new price, sale price,
+  RRP, MSRP, price excl VAT, amount, rate, value, 金額, 税抜価格, 税込価格, 本体価格, 通常価格, 標準価格, 標準単価, 新価格, 新単価, 改定後価格,
+  希望小売価格, harga normal, harga baru, nilai, Netto-Preis, Nettopreis, Preis netto, Bruttopreis, Preis brutto, Betrag,
+  VK-Preis netto, VK-Preis brutto, regulärer Preis, neuer Preis, UVP`);
+const ITEM_CODE = names(`
+  stock keeping unit, item code, item number, item no, SKU, SKU code, SKU number, product code, product number, product no,
+  article number, article no, article code, part number, part no, part code, stock code, material number, our SKU, variant SKU, seller SKU, merchant SKU, internal reference, default code,
+  our item code, our product code, our part number, own article number,
+  商品コード, 商品番号, 品番, 品目コード, 品目番号, 製品コード, 製品番号, アイテムコード, 部品番号, 商品CD, SKUコード,
+  自社品番, 自社商品コード,
+  kode barang, kode produk, kode item, kode SKU, kode material, nomor barang, no barang, no part,
+  Artikelnummer, Artikel-Nr., Artikelnr, Art.-Nr., Art Nr, Artikelcode, Produktnummer, Produktcode, Materialnummer,
+  Materialnr, eigene Artikelnummer`);
+
 const products: Dataset = {
   name: 'products',
   version: 1,
@@ -38,33 +66,12 @@ const products: Dataset = {
   duplicates: 'last',
   fields: [
     // Only the key is required of a file: one that brings new prices need not carry names.
-    field(
-      'sku',
-      'text',
-      'SKU',
-      '商品コード',
-      names(`
-      item code, item number, item no, SKU, SKU code, SKU number, product code, product number, product no,
-      article number, article no, article code, part number, part no, part code, stock code, material number, our SKU, variant SKU, seller SKU, merchant SKU, internal reference, default code,
-      our item code, our product code, our part number, own article number,
-      商品コード, 商品番号, 品番, 品目コード, 品目番号, 製品コード, 製品番号, アイテムコード, 部品番号, 商品CD, SKUコード,
-      自社品番, 自社商品コード,
-      kode barang, kode produk, kode item, kode SKU, kode material, nomor barang, no barang, no part,
-      Artikelnummer, Artikel-Nr., Artikelnr, Art.-Nr., Art Nr, Artikelcode, Produktnummer, Produktcode, Materialnummer,
-      Materialnr, eigene Artikelnummer,
-      stock keeping unit`),
-      {
-        required: true,
-        maxLength: 200,
-        seconds: names(`
-      code, item id, product id, SKU id, model number, model no, 商品ID, 型番, コード, kode, id produk, id barang,
-      Artikel-ID, Produkt-ID`),
-        hints: names(`
-      item, product, article, material, part, model, no, number, stock number, reference, item relation, 品目, 商品, 製品,
-      管理番号, barang, produk, kode stok, kode unit, nomor, Artikel, Produkt, Nr., Nummer, Modell, Bestellnummer,
-      Bestell-Nr., Sachnummer`),
-      },
-    ),
+    field('sku', 'text', 'SKU', '商品コード', ITEM_CODE, {
+      required: true,
+      maxLength: 200,
+      seconds: ITEM_CODE_SECONDS,
+      hints: ITEM_CODE_HINTS,
+    }),
     field(
       'name',
       'text',
@@ -99,25 +106,10 @@ const products: Dataset = {
       text, notes, 内容, catatan, Text, Bemerkung, short description, body`),
       },
     ),
-    field(
-      'price',
-      'decimal',
-      'Price',
-      '価格',
-      names(`
-      unit price, sales price, selling price, sell price, list price, retail price, price each, price per unit, sales unit price, item price, product price, item unit price,
-      価格, 単価, 販売価格, 販売単価, 売価, 値段, 定価, 小売価格,
-      harga, hrg, harga satuan, harga jual, harga barang, harga per unit, harga eceran, harga jual satuan, Preis, Verkaufspreis,
-      Einzelpreis, Stückpreis, Preis pro Stück, Preis/Stück, VK, VK-Preis, Listenpreis`),
-      {
-        ...MONEY,
-        hints: names(`
-      net price, gross price, regular price, normal price, standard price, base price, fixed price, new price, sale price,
-      RRP, MSRP, price excl VAT, amount, rate, value, 金額, 税抜価格, 税込価格, 本体価格, 通常価格, 標準価格, 標準単価, 新価格, 新単価, 改定後価格,
-      希望小売価格, harga normal, harga baru, nilai, Netto-Preis, Nettopreis, Preis netto, Bruttopreis, Preis brutto, Betrag,
-      VK-Preis netto, VK-Preis brutto, regulärer Preis, neuer Preis, UVP`),
-      },
-    ),
+    field('price', 'decimal', 'Price', '価格', PRICE, {
+      ...MONEY,
+      hints: PRICE_HINTS,
+    }),
     field(
       'quantity',
       'decimal',
@@ -280,31 +272,11 @@ const openingStock: Dataset = {
       lot/serial number, serial/lot number, serial numbers, Seriennummern, nomor seri/produksi`),
       },
     ),
-    field(
-      'item_code',
-      'text',
-      'Item code',
-      '商品コード',
-      names(`
-      item code, item number, item no, SKU, SKU code, SKU number, product code, product number, product no,
-      article number, article no, article code, part number, part no, part code, stock code, material number, our SKU, variant SKU, seller SKU, merchant SKU, internal reference, default code,
-      our item code, our product code, our part number, own article number,
-      商品コード, 商品番号, 品番, 品目コード, 品目番号, 製品コード, 製品番号, アイテムコード, 部品番号, 商品CD, SKUコード,
-      自社品番, 自社商品コード,
-      kode barang, kode produk, kode item, kode SKU, kode material, nomor barang, no barang, no part,
-      Artikelnummer, Artikel-Nr., Artikelnr, Art.-Nr., Art Nr, Artikelcode, Produktnummer, Produktcode, Materialnummer,
-      Materialnr, eigene Artikelnummer`),
-      {
-        required: true,
-        seconds: names(`
-      code, item id, product id, SKU id, model number, model no, 商品ID, 型番, コード, kode, id produk, id barang,
-      Artikel-ID, Produkt-ID`),
-        hints: names(`
-      item, product, article, material, part, model, no, number, stock number, reference, item relation, 品目, 商品, 製品,
-      管理番号, barang, produk, kode stok, kode unit, nomor, Artikel, Produkt, Nr., Nummer, Modell, Bestellnummer,
-      Bestell-Nr., Sachnummer`),
-      },
-    ),
+    field('item_code', 'text', 'Item code', '商品コード', ITEM_CODE, {
+      required: true,
+      seconds: ITEM_CODE_SECONDS,
+      hints: ITEM_CODE_HINTS,
+    }),
     field(
       'qty',
       'decimal',
@@ -337,32 +309,12 @@ const priceList: Dataset = {
   key: { fields: ['item_code', 'currency', 'valid_from'], index: 'price_list_key' },
   duplicates: 'last',
   fields: [
-    field(
-      'item_code',
-      'text',
-      'Item code',
-      '商品コード',
-      names(`
-      item code, item number, item no, SKU, SKU code, SKU number, product code, product number, product no,
-      article number, article no, article code, part number, part no, part code, stock code, material number, our SKU, variant SKU, seller SKU, merchant SKU, internal reference, default code,
-      our item code, our product code, our part number, own article number,
-      商品コード, 商品番号, 品番, 品目コード, 品目番号, 製品コード, 製品番号, アイテムコード, 部品番号, 商品CD, SKUコード,
-      自社品番, 自社商品コード,
-      kode barang, kode produk, kode item, kode SKU, kode material, nomor barang, no barang, no part,
-      Artikelnummer, Artikel-Nr., Artikelnr, Art.-Nr., Art Nr, Artikelcode, Produktnummer, Produktcode, Materialnummer,
-      Materialnr, eigene Artikelnummer`),
-      {
-        required: true,
-        maxLength: 200,
-        seconds: names(`
-      code, item id, product id, SKU id, model number, model no, 商品ID, 型番, コード, kode, id produk, id barang,
-      Artikel-ID, Produkt-ID`),
-        hints: names(`
-      item, product, article, material, part, model, no, number, stock number, reference, item relation, 品目, 商品, 製品,
-      管理番号, barang, produk, kode stok, kode unit, nomor, Artikel, Produkt, Nr., Nummer, Modell, Bestellnummer,
-      Bestell-Nr., Sachnummer`),
-      },
-    ),
+    field('item_code', 'text', 'Item code', '商品コード', ITEM_CODE, {
+      required: true,
+      maxLength: 200,
+      seconds: ITEM_CODE_SECONDS,
+      hints: ITEM_CODE_HINTS,
+    }),
     field(
       'currency',
       'text',
@@ -399,26 +351,11 @@ const priceList: Dataset = {
       date, price date, start, 日付, 有効日, 改定日, 期間開始, tanggal, Datum, Preisdatum, start date active`),
       },
     ),
-    field(
-      'price',
-      'decimal',
-      'Price',
-      '価格',
-      names(`
-      unit price, sales price, selling price, sell price, list price, retail price, price each, price per unit, sales unit price, item price, product price, item unit price,
-      価格, 単価, 販売価格, 販売単価, 売価, 値段, 定価, 小売価格,
-      harga, hrg, harga satuan, harga jual, harga barang, harga per unit, harga eceran, harga jual satuan, Preis, Verkaufspreis,
-      Einzelpreis, Stückpreis, Preis pro Stück, Preis/Stück, VK, VK-Preis, Listenpreis`),
-      {
-        required: true,
-        ...MONEY,
-        hints: names(`
-      net price, gross price, regular price, normal price, standard price, base price, fixed price, new price, sale price,
-      RRP, MSRP, price excl VAT, amount, rate, value, 金額, 税抜価格, 税込価格, 本体価格, 通常価格, 標準価格, 標準単価, 新価格, 新単価, 改定後価格,
-      希望小売価格, harga normal, harga baru, nilai, Netto-Preis, Nettopreis, Preis netto, Bruttopreis, Preis brutto, Betrag,
-      VK-Preis netto, VK-Preis brutto, regulärer Preis, neuer Preis, UVP`),
-      },
-    ),
+    field('price', 'decimal', 'Price', '価格', PRICE, {
+      required: true,
+      ...MONEY,
+      hints: PRICE_HINTS,
+    }),
   ],
 };
 

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { builtinDatasets } from '../../datasets/index.ts';
 import { TypeTally } from '../cell-types.ts';
 import { proposeMapping } from '../mapping.ts';
-import type { Manifest } from '../types.ts';
+import type { FieldSpec, Manifest } from '../types.ts';
 
 export interface HeaderRow {
   dataset: string;
@@ -47,7 +46,7 @@ export interface Score {
 }
 
 /** A fact is what needs no person: a field with a column and no question about it. */
-export function score(rows: HeaderRow[], threshold = 0.8): Score {
+export function score(rows: HeaderRow[], fieldsOf: (dataset: string) => FieldSpec[], threshold = 0.8): Score {
   const total: Score = { rows: rows.length, expected: 0, found: 0, facts: 0, wrong: [], missed: [] };
   for (const { dataset, label, columns } of rows) {
     const height = Math.max(0, ...columns.map(({ cells }) => cells.length));
@@ -59,12 +58,7 @@ export function score(rows: HeaderRow[], threshold = 0.8): Score {
       }),
       sample: Array.from({ length: height }, (_, row) => columns.map(({ cells }) => cells[row] ?? '')),
     } as Partial<Manifest> as Manifest;
-    const mapping = proposeMapping(
-      manifest,
-      builtinDatasets.find(({ name }) => name === dataset)!.fields,
-      null,
-      threshold,
-    );
+    const mapping = proposeMapping(manifest, fieldsOf(dataset), null, threshold);
     const asked = new Set(mapping.questions.map(({ field }) => field));
     const where = `${dataset} ${label}`;
     const taken = new Map<number, string>();
