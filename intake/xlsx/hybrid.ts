@@ -26,13 +26,21 @@ const LT = 0x3c;
  * Streams a part through the parser, except for whole repeated elements of a known plain shape, which are read as
  * bytes, many times faster. What the parser sees is the part with those elements cut out between two siblings, so that it
  * judges everything else as if they were not there.
+ * @param element null: the parser reads all of it.
  */
 export async function readHybrid(
   chunks: AsyncIterable<Buffer>,
   xml: XmlStream,
-  element: RepeatedElement,
+  element: RepeatedElement | null,
   afterChunk?: () => void,
 ): Promise<void> {
+  if (element === null) {
+    for await (const chunk of chunks) {
+      xml.write(chunk);
+      afterChunk?.();
+    }
+    return xml.end();
+  }
   const marker = Buffer.from(element.open);
   let window = Buffer.alloc(WINDOW_BYTES);
   let from = 0;

@@ -37,13 +37,11 @@ export async function readSharedStrings(
     store.add(buffer.write(cell, offset));
   };
   const xml = stringsXml(add);
-  const element = options.plain === false ? NEVER : plainStrings(store, add);
+  const element = options.plain === false ? null : plainStrings(store, add);
   await readHybrid(part, xml, element, options.afterChunk);
   store.finish();
   return store;
 }
-
-const NEVER: RepeatedElement = { parents: [], open: '<si', read: () => UNKNOWN };
 
 /** Runs of a rich text are one text; what is said above the characters (`rPh`) is not part of it. */
 function stringsXml(add: (text: string) => void): XmlStream {

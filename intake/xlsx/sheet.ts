@@ -1,9 +1,8 @@
 import { MOST_COLUMNS, MOST_ROWS, RowLine, type CanonicalSheet } from './canonical-sheet.ts';
 import { columnIndex, isoText, numberText, unescapeText } from './cell-text.ts';
-import { readHybrid, type RepeatedElement } from './hybrid.ts';
+import { readHybrid } from './hybrid.ts';
 import { NUMBER } from './number-format.ts';
 import { NO_VALUE, plainRows, type RowTaker, type SheetContext } from './sheet-rows.ts';
-import { UNKNOWN } from './xml-bytes.ts';
 import { brokenPart, XmlStream } from './xml.ts';
 
 /** What a person should hear about a sheet that was read. */
@@ -39,8 +38,7 @@ export async function readSheet(
     },
   };
   const xml = sheetXml(context, taker, notes);
-  const element: RepeatedElement =
-    options.plain === false ? { parents: [], open: '<row', read: () => UNKNOWN } : plainRows(context, taker);
+  const element = options.plain === false ? null : plainRows(context, taker);
   await readHybrid(part, xml, element, options.afterChunk);
   sheet.end();
   return notes;

@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 
 const PAGE_STRINGS = 256;
 const PAGE_SHIFT = 8;
-const MEMORY_BYTES = 24 * 1024 * 1024;
+const MEMORY_BYTES = 8 * 1024 * 1024;
 
 interface Page {
   number: number;

@@ -21,7 +21,7 @@ const LT = 0x3c;
 export class XmlStream {
   /** Names of the open elements, as the handlers get them. */
   readonly path: string[] = [];
-  private readonly parser = new SaxesParser();
+  private readonly parser = new SaxesParser({ position: false });
   private decoder: TextDecoder | null = null;
   private utf8 = true;
   private failure: Error | null = null;
