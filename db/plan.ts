@@ -1,16 +1,30 @@
 import type pg from 'pg';
-import type { Dataset, ImportMode, ImportPolicy } from '../datasets/types.ts';
+import type { ImportPolicy } from '../datasets/types.ts';
 import type { Manifest } from '../intake/types.ts';
-import { differs, rowHash, writeProgram, type WrittenField } from './apply-program.ts';
-import { quoteName, quoteText, withCancellableTransaction } from './connect.ts';
-import { stagingIsWhole, stagingTables } from './staging.ts';
-import { keyJoin, planKey, type Target } from './target.ts';
+import { LANES, rowHash, writeProgram } from './apply-program.ts';
+import { quoteName, withCancellableTransaction } from './connect.ts';
+import {
+  othersStatement,
+  planColumns,
+  splitStatement,
+  winnersStatement,
+  type Deciding,
+  type KeyRange,
+} from './plan-statements.ts';
+import { checkRows, type PlanRule } from './rules-of-plan.ts';
+import { stagingIsWhole } from './staging.ts';
 
 /** Rows of one batch: the unit of pause and of a fenced retry. 10,000 five-column rows commit in 40 to 90 ms. */
 const BATCH_ROWS = 10_000;
 
 /** Below this share of the target an index look-up for each row beats reading the whole target (facts: 4.3-5.1 s against 9.8-11.2 s for 1M rows into 10M). */
 const LOOKUP_SHARE = 0.25;
+
+/** From here on two connections share the work of planning; fewer rows are decided before the second one is under way. */
+const SPLIT_ROWS = 40_000;
+
+/** Staged rows that the split is looked for in. */
+const SAMPLE_ROWS = 10_000;
 
 export interface PlanCounts {
   creates: number;
@@ -31,60 +45,232 @@ export interface Plan {
 /** Thrown where staging does not cover the file: the caller stages a new incarnation. */
 export class StagingLost extends Error {}
 
-export interface PlanRequest {
+export interface PlanRequest extends Deciding {
   importId: string;
-  lockKey: number;
-  tenantId: string;
   epoch: number;
-  incarnation: number;
-  dataset: Dataset;
-  fields: WrittenField[];
-  target: Target;
   manifest: Manifest;
-  mode: ImportMode;
   policy: ImportPolicy;
+  /** What has to be asked of the staged rows first; absent or null where there is nothing. */
+  rules?: PlanRule[] | null;
+  /** How many connections may decide at once; the default is what the machine was measured with. */
+  lanes?: number;
 }
 
 export const planTable = (lockKey: number): string => `stage.plan_${lockKey}`;
 export const imagesTable = (lockKey: number): string => `stage.images_${lockKey}`;
+/** The plan while it is being made; staging's own clean-up knows the name. */
+const draftName = ({ lockKey, incarnation }: PlanRequest): string => `draft_${lockKey}_${incarnation}`;
+
+/** A plan under way: its table, and the ranges of keys that its lanes decide. */
+interface Draft {
+  table: string;
+  oid: number;
+  ranges: KeyRange[];
+  source: string | undefined;
+}
+
+/** A batch as the lane that wrote it found it. */
+interface BatchFound {
+  first: number;
+  last: number;
+  rows: number;
+  digest: string;
+  creates: number;
+  updates: number;
+  unchanged: number;
+}
 
 /**
- * Decides every record of the file: one sort by key, a look at the target, the plan in key order. In one
- * transaction with its batches, its program and, under `auto`, the wave that freezes it. Asked again for the same
- * epoch it returns the plan that is there.
+ * Decides every record of the file: a sort by key, a look at the target, the plan in key order, by two connections of
+ * which each has a range of the keys. They write to a draft that becomes the plan in one last transaction, together
+ * with its batches, its program and, under `auto`, the wave that freezes it. Asked again for the same epoch it returns
+ * the plan that is there; whatever an attempt left behind before is made anew.
  */
-export async function makePlan(pool: pg.Pool, request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
-  const { importId, lockKey, epoch, target } = request;
+export async function makePlan(pool: pg.Pool, asked: PlanRequest, signal?: AbortSignal): Promise<Plan> {
+  const begun = await beginDraft(pool, asked, signal);
+  if ('version' in begun) return begun;
+  const request: PlanRequest = { ...asked, source: begun.source };
+  // The first failure stops the other lane as well: nothing of this attempt may go on when it has ended.
+  const failed = new AbortController();
+  const stop = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+  const lanes = await Promise.allSettled(
+    begun.ranges.map((range, lane) =>
+      fillDraft(pool, request, begun, lane, range, stop).catch((error: unknown) => {
+        failed.abort(error);
+        throw error;
+      }),
+    ),
+  );
+  if (failed.signal.aborted) {
+    signal?.throwIfAborted();
+    throw failed.signal.reason;
+  }
+  const batches = lanes.flatMap((lane) => (lane.status === 'fulfilled' ? lane.value : []));
+  return finishDraft(pool, request, begun, batches, signal);
+}
+
+/** Opens a transaction of planning: only one attempt at a time, and none in a run that is stopped or taken over. */
+async function enterPlanning(client: pg.PoolClient, { importId, lockKey, epoch }: PlanRequest) {
+  await client.query('select pg_advisory_xact_lock(7296, $1)', [lockKey % 2 ** 31]);
+  await client.query('select waybill.hold($1, $2)', [importId, epoch]);
+}
+
+async function beginDraft(
+  pool: pg.Pool,
+  request: PlanRequest,
+  signal: AbortSignal | undefined,
+): Promise<Plan | Draft> {
+  const { importId, lockKey, epoch, manifest } = request;
+  const rows = manifest.rows + manifest.rejected;
   return withCancellableTransaction(pool, signal, async (client) => {
-    await client.query('select pg_advisory_xact_lock(7296, $1)', [lockKey % 2 ** 31]);
-    await client.query('select waybill.hold($1, $2)', [importId, epoch]);
+    await enterPlanning(client, request);
+    const made = await planOfEpoch(client, importId, epoch);
+    if (made) return made;
     const state = (
-      await client.query<{ version: number; generation: number | null; receipts: boolean }>(
-        `select i.plan_version as version,
-           (select t.generation from waybill.turns t where t.turn = i.turn and t.holder = i.import_id) as generation,
+      await client.query<{ receipts: boolean; split: string[] | null }>(
+        `select i.plan_split as split,
            exists (select from waybill.receipts r where r.import_id = i.import_id) as receipts
          from waybill.imports i where i.import_id = $1`,
         [importId],
       )
     ).rows[0]!;
+    if (state.receipts) throw new Error('a plan with receipts is decided anew by rebase, never made again');
+    if (!(await stagingIsWhole(client, lockKey, request.incarnation, manifest))) throw new StagingLost();
+    const source = await checkRows(client, request);
+
+    let split: string[] | null = null;
+    if (rows >= SPLIT_ROWS && (request.lanes ?? LANES) > 1) {
+      // Kept: whoever plans again parts the keys in the same place, and so numbers and batches them as before.
+      split = state.split ?? (await findSplit(client, { ...request, source }, rows));
+      if (split && !state.split)
+        await client.query('update waybill.imports set plan_split = $2 where import_id = $1', [
+          importId,
+          split,
+        ]);
+    }
+    const table = `stage.${draftName(request)}`;
+    await client.query(`drop table if exists ${table}`);
+    await client.query(`create table ${table} (${planColumns(request)}) with (autovacuum_enabled = false)`);
+    const { oid } = (await client.query<{ oid: number }>('select $1::regclass::oid::int8 as oid', [table]))
+      .rows[0]!;
+    const ranges = split
+      ? [
+          { from: null, to: split },
+          { from: split, to: null },
+        ]
+      : [{ from: null, to: null }];
+    return { table, oid, ranges, source };
+  });
+}
+
+async function findSplit(client: pg.PoolClient, request: PlanRequest, rows: number) {
+  const percent = Math.min(100, (SAMPLE_ROWS / rows) * 100);
+  const found = await client.query<{ split: string[] }>(splitStatement(request, percent));
+  return found.rows[0]?.split ?? null;
+}
+
+/** Where the numbers of a lane begin: at a batch of its own, behind all that the lanes before it can need. */
+const firstPlace = (request: PlanRequest, lane: number): number =>
+  lane * Math.ceil((request.manifest.rows + request.manifest.rejected) / BATCH_ROWS) * BATCH_ROWS + 1;
+
+/** One lane: decides its range of the keys, and returns the batches that came of it. */
+async function fillDraft(
+  pool: pg.Pool,
+  request: PlanRequest,
+  draft: Draft,
+  lane: number,
+  range: KeyRange,
+  signal: AbortSignal,
+): Promise<BatchFound[]> {
+  const { importId, epoch, target, fields, lockKey, incarnation, manifest } = request;
+  return withCancellableTransaction(pool, signal, async (client) => {
+    await client.query('select waybill.hold($1, $2)', [importId, epoch]);
+    await holdDraft(client, draft, 'row exclusive');
+    // Seen in this very transaction: a crash of the server, which empties staging, would have ended it.
+    if (!(await stagingIsWhole(client, lockKey, incarnation, manifest))) throw new StagingLost();
+    await client.query('set local jit = off; set local max_parallel_workers_per_gather = 0');
+    // Sorted rows meet the target through its key's index: one look-up each where the target is much larger than the
+    // file, else both sides side by side. The planner cannot know how many rows have been staged.
+    const lookUp = target.estimatedRows * LOOKUP_SHARE > manifest.rows;
+    await client.query(
+      `set local enable_hashjoin = off; set local ${lookUp ? 'enable_mergejoin' : 'enable_nestloop'} = off`,
+    );
+    const places = `stage.places_${lockKey}_${lane}`;
+    const first = firstPlace(request, lane);
+    await client.query(`create sequence ${places} start ${first} cache ${BATCH_ROWS}`);
+    await client.query(winnersStatement(request, { into: draft.table, places, range }));
+    await client.query(`drop sequence ${places}`);
+    // One pass that collects: the planner, who knows nothing of the new table, would sort all of it first.
+    await client.query('set local enable_sort = off');
+    const batches = await client.query<BatchFound>(
+      `select min(_seq) as first, max(_seq) as last, count(*)::int as rows,
+         bit_xor(${rowHash(target, fields, 'p')})::text as digest,
+         count(*) filter (where _decision = 'create')::int as creates,
+         count(*) filter (where _decision = 'update')::int as updates,
+         count(*) filter (where _decision = 'unchanged')::int as unchanged
+       from ${draft.table} p where _seq between $1 and $2 group by (_seq - 1) / ${BATCH_ROWS}`,
+      [first, firstPlace(request, lane + 1) - 1],
+    );
+    return batches.rows.sort((a, b) => a.first - b.first);
+  });
+}
+
+/** Locks the draft, and makes sure that it is the one that this attempt began: a late one finds another in its place. */
+async function holdDraft(client: pg.PoolClient, { table, oid }: Draft, mode: string): Promise<void> {
+  await client.query(`lock table ${table} in ${mode} mode`);
+  const { rows } = await client.query<{ oid: number }>('select to_regclass($1)::oid::int8 as oid', [table]);
+  if (rows[0]!.oid !== oid) throw new PlanningOvertaken('another attempt makes this plan');
+}
+
+/** This attempt was late: another one has begun the plan anew. Retried, it finds that plan or makes its own. */
+class PlanningOvertaken extends Error {}
+
+/** Makes the draft the plan. */
+async function finishDraft(
+  pool: pg.Pool,
+  request: PlanRequest,
+  draft: Draft,
+  batches: BatchFound[],
+  signal: AbortSignal | undefined,
+): Promise<Plan> {
+  const { importId, lockKey, epoch, manifest } = request;
+  const plan = planTable(lockKey);
+  return withCancellableTransaction(pool, signal, async (client) => {
+    await enterPlanning(client, request);
     const made = await planOfEpoch(client, importId, epoch);
     if (made) return made;
-    if (state.receipts) throw new Error('a plan with receipts is decided anew by rebase, never made again');
-    if (!(await stagingIsWhole(client, lockKey, request.incarnation, request.manifest)))
-      throw new StagingLost();
-
-    const version = state.version + 1;
+    await holdDraft(client, draft, 'access exclusive');
+    // Read again, and only here: whoever takes the turn away has to wait for this transaction.
+    const state = (
+      await client.query<{ version: number; generation: number | null }>(
+        `select i.plan_version as version,
+           (select t.generation from waybill.turns t where t.turn = i.turn and t.holder = i.import_id) as generation
+         from waybill.imports i where i.import_id = $1`,
+        [importId],
+      )
+    ).rows[0]!;
     await client.query('set local jit = off');
-    if (target.estimatedRows * LOOKUP_SHARE > request.manifest.rows) {
-      await client.query('set local enable_hashjoin = off; set local enable_mergejoin = off');
+    const placed = batches.reduce((sum, batch) => sum + batch.rows, 0);
+    let rest: { decision: string; rows: number }[] = [];
+    if (placed < manifest.rows + manifest.rejected) {
+      if (!(await stagingIsWhole(client, lockKey, request.incarnation, manifest))) throw new StagingLost();
+      await client.query(othersStatement(request, draft.table));
+      rest = (
+        await client.query<{ decision: string; rows: number }>(
+          `select _decision as decision, count(*)::int as rows from ${draft.table} where _seq is null group by 1`,
+        )
+      ).rows;
     }
-    await client.query(`drop table if exists ${planTable(lockKey)}, ${imagesTable(lockKey)}`);
-    const { winners, others } = planStatements(request);
-    const placed = (await client.query(winners)).rowCount ?? 0;
-    if (placed < request.manifest.rows + request.manifest.rejected) await client.query(others);
-    await client.query(`create index on ${planTable(lockKey)} using brin (_seq) with (pages_per_range = 64)`);
+    await client.query(`create index on ${draft.table} (_seq)`);
+    await client.query(`drop table if exists ${plan}, ${imagesTable(lockKey)}`);
+    await client.query(`alter table ${draft.table} rename to ${plan.slice('stage.'.length)}`);
     await client.query(imagesStatement(request));
-    return freeze(client, request, version, state.generation, request.policy === 'auto' ? 'auto' : null);
+    return freeze(client, request, {
+      version: state.version + 1,
+      generation: state.generation,
+      batches,
+      rest: new Map(rest.map(({ decision, rows }) => [decision, rows])),
+    });
   });
 }
 
@@ -118,127 +304,29 @@ function imagesStatement({ lockKey, fields }: PlanRequest): string {
   ].join(', ')}) with (autovacuum_enabled = false)`;
 }
 
-/**
- * The two statements that make the plan; exported to be looked at with EXPLAIN. The first sorts once and gives every
- * key's winner its place. The second runs only where records are left over: duplicates, blocked rows, empty keys.
- * As one statement with window functions for rank and winner it took 2.3 times as long (14.8 against 6.4 s for 1M).
- */
-export function planStatements(request: PlanRequest): { winners: string; others: string } {
-  const { lockKey, incarnation, tenantId, target, fields, mode, dataset } = request;
-  const keys = planKey(target);
-  const plan = planTable(lockKey);
-  const { rows } = stagingTables(lockKey, incarnation);
-  const byColumn = new Map(fields.map((field) => [field.column, field]));
-  // The key's expressions speak of the target's columns: here those are what the file carries.
-  const asTarget = target.columns.map((column) => {
-    const name = quoteName(column.name);
-    if (column.name === 'tenant_id') return `${quoteText(tenantId)}::${column.type} as ${name}`;
-    return `${byColumn.has(column.name) ? `s.${quoteName('v_' + column.name)}` : `null::${column.type}`} as ${name}`;
-  });
-  const values = fields.map((field) => quoteName('v_' + field.column)).join(', ');
-  const keyed = `select _record, _line, _offset, _bytes, _blocked, _issues, _raw, ${values},
-      ${keys.map((key) => `(${key.expression}) as ${key.name}`).join(', ')}
-    from (select s.*, ${asTarget.join(', ')} from ${rows} s) s`;
-
-  const written = fields.filter((field) => !field.key);
-  const difference = differs(
-    fields,
-    (c) => `t.${quoteName(c)}`,
-    (c) => `k.${quoteName('v_' + c)}`,
-  );
-  const found = `when ${difference} then 'update' else 'unchanged' end`;
-  const decision =
-    mode === 'insert'
-      ? `case when t._found is null then 'create' else 'key_exists' end`
-      : `case when t._found is null then '${mode === 'update' ? 'no_such_record' : 'create'}' ${found}`;
-  const refusing = mode === 'insert' || mode === 'update';
-  const placed = `_found in ('create', 'update', 'unchanged')`;
-  const keyNames = keys.map((key) => key.name).join(', ');
-  const noNull = keys.map((key) => `k.${key.name} is not null`).join(' and ');
-  const seen = written.map((field) => quoteName('s_' + field.column));
-  const keyField =
-    dataset.fields.find((field) => field.column === fields.find((f) => f.key)?.column)?.name ?? '';
-  const issue = (code: string, value: string, message: string, line = '_line') =>
-    `jsonb_build_array(jsonb_build_object('line', ${line}, 'column', null, 'field', ${quoteText(keyField)}, 'code', ${quoteText(code)},
-       'severity', 'error', 'value', ${value}, 'message', ${quoteText(message)}))`;
-  const keyText = `concat_ws(' / ', ${keyNames})`;
-
-  const winners = `create table ${plan} with (autovacuum_enabled = false) as
-    select _record, _line, _offset, _bytes,
-      ${refusing ? `case when ${placed} then count(*) filter (where ${placed}) over (rows unbounded preceding) end` : 'row_number() over ()'} as _seq,
-      ${refusing ? `case when ${placed} then _found else 'blocked' end` : '_found'} as _decision,
-      null::bigint as _winner, ${[keyNames, values, ...seen].join(', ')},
-      ${
-        refusing
-          ? `case _found when 'key_exists' then ${issue('key_exists', keyText, 'A record with this key exists, and this import only adds new records.')}
-             when 'no_such_record' then ${issue('no_such_record', keyText, 'No record has this key, and this import only updates.')} else _issues end as _issues`
-          : '_issues'
-      }, _raw
-    from (
-      select distinct on (${keyNames}) k.*, ${[
-        `${decision} as _found`,
-        ...written.map(
-          (field) =>
-            `case when t._found and (${difference}) then t.${quoteName(field.column)} end as ${quoteName('s_' + field.column)}`,
-        ),
-      ].join(', ')}
-      from (${keyed}) k left join lateral (
-        select ${['true as _found', ...written.map((field) => quoteName(field.column))].join(', ')}
-        from ${target.name} where ${keyJoin(target, tenantId, 'k')}
-      ) t on true
-      where not k._blocked and ${noNull}
-      order by ${keyNames}, _record ${dataset.duplicates === 'first' ? 'asc' : 'desc'}
-    ) w`;
-
-  const others = `insert into ${plan} (_record, _line, _offset, _bytes, _decision, _winner, ${[keyNames, values].join(', ')}, _issues, _raw)
-    select k._record, k._line, k._offset, k._bytes, case when w._record is null then 'blocked' else 'duplicate' end, w._record,
-      ${keys.map((key) => `k.${key.name}`).join(', ')}, ${fields.map((field) => `k.${quoteName('v_' + field.column)}`).join(', ')},
-      case when w._record is null and not k._blocked
-        then ${issue('key_empty', 'null', 'The key is empty. Give the row a value that tells it from the others.', 'k._line')} else k._issues end, k._raw
-    from (${keyed}) k left join ${plan} w on not k._blocked and ${keys.map((key) => `w.${key.name} = k.${key.name}`).join(' and ')}
-    where not exists (select from ${plan} p where p._record = k._record)`;
-  return { winners, others };
-}
-
-/** Writes the plan's batches and digest and, where somebody approves, the wave that makes it final. */
+/** Writes the plan's batches and digest and, where nobody else has to approve it, the wave that makes it final. */
 async function freeze(
   client: pg.PoolClient,
   request: PlanRequest,
-  version: number,
-  generation: number | null,
-  approvedBy: string | null,
+  found: {
+    version: number;
+    generation: number | null;
+    batches: BatchFound[];
+    /** Rows without a place, by their decision. */
+    rest: Map<string, number>;
+  },
 ): Promise<Plan> {
   const { importId, lockKey, tenantId, target, fields } = request;
+  const { version, generation, batches, rest } = found;
   const wave = 1;
-  // One pass for everything: batches with their digests, and the rows without a place by their decision.
-  const groups = await client.query<{
-    batch: number | null;
-    decision: string | null;
-    first: number;
-    last: number;
-    rows: number;
-    digest: string;
-    creates: number;
-    updates: number;
-    unchanged: number;
-  }>(
-    `select ((_seq - 1) / ${BATCH_ROWS})::int as batch, case when _seq is null then _decision end as decision,
-       min(_seq) as first, max(_seq) as last, count(*)::int as rows, bit_xor(${rowHash(target, fields, 'p')})::text as digest,
-       count(*) filter (where _decision = 'create')::int as creates,
-       count(*) filter (where _decision = 'update')::int as updates,
-       count(*) filter (where _decision = 'unchanged')::int as unchanged
-     from ${planTable(lockKey)} p group by 1, 2 order by 1 nulls last`,
-  );
-  const batches = groups.rows.filter((row) => row.batch !== null);
-  const sum = (pick: (row: (typeof batches)[number]) => number) =>
-    batches.reduce((total, row) => total + pick(row), 0);
-  const without = (decision: string) => groups.rows.find((row) => row.decision === decision)?.rows ?? 0;
+  const sum = (pick: (batch: BatchFound) => number) =>
+    batches.reduce((total, batch) => total + pick(batch), 0);
   const counts: PlanCounts = {
-    creates: sum((row) => row.creates),
-    updates: sum((row) => row.updates),
-    unchanged: sum((row) => row.unchanged),
-    duplicates: without('duplicate'),
-    blocked: without('blocked'),
+    creates: sum((batch) => batch.creates),
+    updates: sum((batch) => batch.updates),
+    unchanged: sum((batch) => batch.unchanged),
+    duplicates: rest.get('duplicate') ?? 0,
+    blocked: rest.get('blocked') ?? 0,
   };
   const program = writeProgram({
     target,
@@ -261,13 +349,14 @@ async function freeze(
     [
       importId,
       wave,
-      batches.map((b) => b.batch! + 1),
+      batches.map((_, n) => n + 1),
       batches.map((b) => b.first),
       batches.map((b) => b.last),
       batches.map((b) => b.rows),
       batches.map((b) => b.digest),
     ],
   );
+  const approvedBy = request.policy === 'auto' ? 'auto' : null;
   const digest = await storePlan(client, { request, version, wave, counts, program, generation, approvedBy });
   return { version, digest, counts, batches: batches.length };
 }

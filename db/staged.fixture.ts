@@ -16,7 +16,7 @@ export type ProductRow = {
 };
 
 const dataset = builtinDatasets.find(({ name }) => name === 'products')!;
-let count = 0;
+let made = 0;
 
 export interface StagedImport {
   importId: string;
@@ -26,14 +26,38 @@ export interface StagedImport {
   plan: Plan;
 }
 
+interface StageOptions {
+  mode?: ImportMode;
+  policy?: ImportPolicy;
+  columns?: ('name' | 'price' | 'quantity')[];
+}
+
 /** An import of these rows, claimed, in its turn, planned; under `auto` ready to be applied. */
 export async function stageImport(
   pool: pg.Pool,
   rows: ProductRow[],
-  options: { mode?: ImportMode; policy?: ImportPolicy; columns?: ('name' | 'price' | 'quantity')[] } = {},
+  options: StageOptions = {},
 ): Promise<StagedImport> {
+  const staged = await stageRows(pool, rows.length, options, async (table, columns) => {
+    for (const [at, row] of rows.entries()) {
+      await pool.query(
+        `insert into ${table} values ($1, $2, 0, 0, false, null, null${columns.map((_, n) => `, $${n + 3}`).join('')})`,
+        [at + 1, at + 2, ...columns.map((column) => row[column as keyof ProductRow] ?? null)],
+      );
+    }
+  });
+  return { ...staged, plan: await makePlan(pool, staged.request) };
+}
+
+/** An import of so many rows that `fill` puts into the staging table, claimed, in its turn, not yet planned. */
+export async function stageRows(
+  pool: pg.Pool,
+  count: number,
+  options: StageOptions,
+  fill: (table: string, columns: string[]) => Promise<void>,
+): Promise<Omit<StagedImport, 'plan'>> {
   const { mode = 'upsert', policy = 'auto', columns = ['name', 'price'] } = options;
-  const importId = `import-${process.pid}-${++count}`;
+  const importId = `import-${process.pid}-${++made}`;
   const target = await describeTarget(pool, 'catalog', 'products', 'products_key');
   const turn = turnOf(target, 'default');
   const lockKey = (
@@ -41,7 +65,7 @@ export async function stageImport(
       `insert into waybill.imports (import_id, tenant_id, dataset, dataset_version, source, file_name, status, created_by, turn,
          input_accepted, input_rejected, policy, mode, incarnation, object_key)
        values ($1, 'default', 'products', 1, '{"kind":"upload"}', 'x.csv', 'queued', 'test', $2, $3, 0, $4, $5, 1, 'x') returning lock_key`,
-      [importId, turn, rows.length, policy, mode],
+      [importId, turn, count, policy, mode],
     )
   ).rows[0]!.lock_key;
   const { epoch } = (await claimImport(pool, importId, 'run'))!;
@@ -54,17 +78,15 @@ export async function stageImport(
     add: mode === 'add' && column === 'quantity',
   }));
   await createStaging(pool, lockKey, 1, fields);
-  for (const [at, row] of rows.entries()) {
-    await pool.query(
-      `insert into stage.rows_${lockKey}_1 values ($1, $2, 0, 0, false, null, null${fields.map((_, n) => `, $${n + 3}`).join('')})`,
-      [at + 1, at + 2, ...fields.map(({ column }) => row[column as keyof ProductRow] ?? null)],
-    );
-  }
-  await pool.query(`insert into stage.marks_${lockKey}_1 values (0, $1, 0, 0, '{}')`, [rows.length]);
+  await fill(
+    `stage.rows_${lockKey}_1`,
+    fields.map(({ column }) => column),
+  );
+  await pool.query(`insert into stage.marks_${lockKey}_1 values (0, $1, 0, 0, '{}')`, [count]);
   const manifest = {
-    rows: rows.length,
+    rows: count,
     rejected: 0,
-    segments: [{ index: 0, accepted: rows.length, rejected: 0 }],
+    segments: [{ index: 0, accepted: count, rejected: 0 }],
   } as PlanRequest['manifest'];
   const request: PlanRequest = {
     importId,
@@ -79,7 +101,7 @@ export async function stageImport(
     mode,
     policy,
   };
-  return { importId, lockKey, epoch, request, plan: await makePlan(pool, request) };
+  return { importId, lockKey, epoch, request };
 }
 
 export interface Receipt {

@@ -9,6 +9,8 @@ import type { WrittenField } from './apply-program.ts';
 export const stagingTables = (lockKey: number, incarnation: number) => ({
   rows: `stage.rows_${lockKey}_${incarnation}`,
   marks: `stage.marks_${lockKey}_${incarnation}`,
+  /** What the rules of the whole file found; there where there are such rules. */
+  findings: `stage.findings_${lockKey}_${incarnation}`,
 });
 
 /**
@@ -30,7 +32,7 @@ export async function createStaging(
     await client.query(
       `create unlogged table if not exists ${rows} (_record bigint, _line bigint, _offset bigint, _bytes int,
          _blocked boolean, _issues jsonb, _raw jsonb
-         ${fields.map((field) => `, ${quoteName('v_' + field.column)} ${field.type}`).join('')})
+         ${fields.map((field) => `, ${quoteName('v_' + field.column)} ${field.staged ?? field.type}`).join('')})
        with (autovacuum_enabled = false)`,
     );
     await client.query(
@@ -147,7 +149,7 @@ export async function dropStaging(pool: pg.Pool, lockKey: number): Promise<void>
       `select quote_ident(c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
        where n.nspname = 'stage' and c.relkind = 'r' and c.relname ~ $1
          and exists (select from waybill.imports where lock_key = $2 and finished_at is not null)`,
-      [`^(rows|marks)_${lockKey}_[0-9]+$`, lockKey],
+      [`^(rows|marks|draft|findings)_${lockKey}_[0-9]+$`, lockKey],
     );
     if (tables.rows.length > 0) {
       await client.query(`drop table if exists ${tables.rows.map((row) => `stage.${row.name}`).join(', ')}`);

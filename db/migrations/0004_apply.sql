@@ -4,6 +4,9 @@
 -- The statements themselves are the plan's program (db/apply-program.ts), frozen with the plan. Their parameters:
 -- $1 first seq, $2 last seq, $3 records (null: those that the plan decided for), $4 wave, $5 batch.
 
+-- Where two connections part the keys of the plan, one text for each part of the key.
+alter table waybill.imports add column plan_split text[];
+
 create function waybill.is_row_fault(p_sqlstate text) returns boolean language sql immutable
   -- Connection, transaction state, rollback, privileges and schema, resources, locks, operator, system, internal,
   -- feature not supported, and our own: never a row's fault.
