@@ -1,5 +1,6 @@
 import { parseDate, parseTimestamp } from './dates.ts';
 import { compareDecimals, decimalFits, normaliseNumber } from './numbers.ts';
+import { compileCells, type PrepareCell } from './profile/cells.ts';
 import { normaliseEmail, normalisePhone } from './rules/contacts.ts';
 import { brokenLimit, compileLimits, type LimitFault } from './rules/limits.ts';
 import type { FieldRule } from './types.ts';
@@ -22,22 +23,24 @@ export interface CompiledRule extends FieldRule {
   allowed: Set<string> | null;
   /** The cells come from a workbook: its error values are no text. */
   sheet: boolean;
+  /** What a profile does to a cell first; null where it does nothing. */
+  prepare: PrepareCell | null;
 }
 
 const BIGINT_MAX = '9223372036854775807';
 const BIGINT_MIN = '-9223372036854775808';
 
 export function compileRule(rule: FieldRule, header: string | null, sheet = false): CompiledRule {
-  return { ...rule, header, ...compileLimits(rule), sheet };
+  const prepare = rule.column === null ? null : compileCells(rule);
+  return { ...rule, header, ...compileLimits(rule), sheet, prepare };
 }
 
 /** Judges one cell. The reader's threads have a shorter way for plain cells, which must come to the same. */
-export function checkCell(rule: CompiledRule, text: string): Checked {
-  const trimmed = text.trim();
-  const mapped = rule.values && Object.hasOwn(rule.values, trimmed) ? rule.values[trimmed]! : null;
-  const source = mapped ?? text;
+export function checkCell(rule: CompiledRule, text: string, joined: string[] = []): Checked {
+  const source = rule.prepare ? rule.prepare(text, joined) : text;
   const plain = source.trim();
   if (plain === '') {
+    if (rule.key && rule.provisional) return { value: null };
     if (rule.key)
       return { code: 'key_missing', message: `${rule.name} is part of the key and is empty. Fill it in.` };
     if (rule.required || rule.empty === 'block')

@@ -46,7 +46,12 @@ export function proposeMapping(
   const known: Known = { columns, sample, contents: columns.map((_, index) => contentOf(sample, index)) };
   const scores = scoreAll(fields, known);
   const settled = settledBefore(remembered, columns);
-  const drift = remembered ? headerDrift(remembered, columns, alikeNames) : [];
+  const drift = remembered
+    ? headerDrift(remembered, columns, (header, column, field) => {
+        const suits = scores[fields.findIndex(({ name }) => name === field)]?.[column]?.confidence ?? 0;
+        return Math.max(alikeNames(header, columns[column]!.name), suits);
+      })
+    : [];
   const stopped = new Map(
     drift.filter(({ stops, field }) => stops && field !== null).map((one) => [one.field!, one]),
   );

@@ -204,6 +204,7 @@ export class RowWriter {
 
   private cell(scanner: RecordScanner, column: Column): void {
     if (column.index < 0) {
+      if (column.rule.extras) return this.extras(scanner, column);
       if (column.constantFault) this.fault(column, column.constantFault, column.rule.constant ?? null);
       else if (column.constant) this.at += column.constant.copy(this.out, this.at);
       return;
@@ -214,7 +215,8 @@ export class RowWriter {
       if (this.copyDirect(scanner.window, bounds[at]!, bounds[at + 1]!, column)) return;
     }
     const text = fieldText(scanner, column.index, this.job.dialect);
-    const checked = checkCell(column.rule, text);
+    const checked = this.judge(scanner, column, text);
+    if (column.rule.suggestFrom !== undefined) this.suggest(scanner, column, checked, text);
     if ('code' in checked) {
       this.fault(column, checked, text);
       return;
@@ -222,6 +224,48 @@ export class RowWriter {
     if (column.held) column.value = checked.value;
     if (checked.warning) this.fault(column, checked.warning, text, 'warning');
     if (checked.value === null) this.nothing();
+    else this.text(checked.value);
+  }
+
+  private judge(scanner: RecordScanner, { rule }: Column, text: string): Checked {
+    return checkCell(
+      rule,
+      text,
+      rule.join?.columns.map((column) => fieldText(scanner, column, this.job.dialect)),
+    );
+  }
+
+  /** An empty cell that another field of the row could fill: said, never done. */
+  private suggest(scanner: RecordScanner, column: Column, checked: Checked, text: string): void {
+    if ('code' in checked ? !EMPTY_CODES.has(checked.code) : checked.value !== null) return;
+    const other = this.columns.find(({ rule }) => rule.name === column.rule.suggestFrom);
+    if (!other || other.index < 0) return;
+    const found = this.judge(scanner, other, fieldText(scanner, other.index, this.job.dialect));
+    if ('code' in found || found.value === null) return;
+    if ('code' in checked) checked.suggestion = found.value;
+    else
+      this.fault(
+        column,
+        {
+          code: 'may_be_filled',
+          message: `${column.rule.name} is empty. It could be filled from ${other.rule.name}.`,
+          suggestion: found.value,
+        },
+        text,
+        'warning',
+      );
+  }
+
+  /** The cells of columns that feed no field, by their headers. */
+  private extras(scanner: RecordScanner, column: Column): void {
+    const cells = column.rule.extras!.flatMap((index) => {
+      const text = fieldText(scanner, index, this.job.dialect);
+      return text.trim() === '' ? [] : [[this.job.columns[index]!.name, text]];
+    });
+    const text = cells.length === 0 ? '' : JSON.stringify(Object.fromEntries(cells));
+    const checked = checkCell(column.rule, text);
+    if ('code' in checked) this.fault(column, checked, text);
+    else if (checked.value === null) this.nothing();
     else this.text(checked.value);
   }
 
@@ -411,7 +455,8 @@ function columnOf(rule: CompiledRule, held: boolean): Column {
     rule,
     index: rule.column ?? -1,
     direct:
-      !rule.values &&
+      !rule.prepare &&
+      rule.suggestFrom === undefined &&
       !rule.allowed &&
       !rule.expression &&
       !rule.normalise &&
@@ -437,6 +482,8 @@ function columnOf(rule: CompiledRule, held: boolean): Column {
 function headerOf(job: SegmentJob, column: number | null): string | null {
   return column === null ? null : (job.columns[column]?.name ?? null);
 }
+
+const EMPTY_CODES = new Set(['required', 'key_missing']);
 
 function copyEscape(character: string): string {
   return `\\${String.fromCharCode(COPY_ESCAPES[character.charCodeAt(0)]!)}`;

@@ -261,6 +261,8 @@ export interface FieldRule extends FieldSpec, Omit<CellRules, 'empty'> {
   suggestFrom?: string;
   /** Part of the natural key: an empty cell blocks the row whatever `empty` says. */
   key: boolean;
+  /** The key may be found by other fields: an empty cell of it does not block the row yet. */
+  provisional?: true;
 }
 
 /** An issue of one record. Errors block the row, warnings do not. */

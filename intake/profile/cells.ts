@@ -15,7 +15,10 @@ export function compileCells(rules: CellRules): PrepareCell | null {
   if (!split && !join && !trim && !nothing?.size && !known && !letters && filler === undefined) return null;
   return (text, joined) => {
     let cell = split ? partOf(text, split) : text;
-    if (join) cell = [cell, ...joined].filter((part) => part.trim() !== '').join(join.separator);
+    if (join) {
+      const parts = [cell, ...joined].filter((part) => part.trim() !== '' && !nothing?.has(folded(part)));
+      cell = parts.join(join.separator);
+    }
     if (trim) cell = trim === 'all' ? cell.trim().replace(/\s+/gu, ' ') : cell.trim();
     if (nothing?.has(folded(cell))) cell = '';
     if (known) cell = known(cell) ?? cell;

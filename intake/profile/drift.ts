@@ -17,7 +17,8 @@ export function findColumn(columns: ManifestColumn[], header: string): number {
 export function headerDrift(
   profile: Mapping,
   columns: ManifestColumn[],
-  likeness: (a: string, b: string) => number,
+  /** How likely a column has what this header had, 0 to 1. */
+  likeness: (header: string, column: number, field: string | null) => number,
 ): HeaderDrift[] {
   const fields = new Map<string, string>();
   for (const { field, header, join } of profile.fields)
@@ -37,7 +38,11 @@ export function headerDrift(
       added.map(({ name, index }) => ({
         header,
         name,
-        score: likeness(header, name) + (known.indexOf(header) === index ? 0.3 : 0),
+        score: Math.max(
+          likeness(header, index, fields.get(header) ?? null),
+          // One column less and one more, in the same place.
+          known.length === columns.length && known.indexOf(header) === index ? 0.6 : 0,
+        ),
       })),
     )
     .filter(({ score }) => score >= 0.6)
