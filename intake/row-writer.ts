@@ -1,4 +1,4 @@
-import { checkCell, compileRule, cut, type CompiledRule, type Fault } from './check-cell.ts';
+import { checkCell, compileRule, cut, type Checked, type CompiledRule, type Fault } from './check-cell.ts';
 import { daysIn } from './dates.ts';
 import { cappedJson, RAW_BYTES, rawCells, rejection } from './rejections.ts';
 import { disagreement } from './rules/comparisons.ts';
