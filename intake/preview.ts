@@ -3,6 +3,7 @@ import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { constants, createGunzip } from 'node:zlib';
 import { parseDate, parseTimestamp, type DateOrder } from './dates.ts';
+import { readHead } from './dialect.ts';
 import { transcode } from './encoding.ts';
 import { inspectFile } from './inspect.ts';
 import { normaliseNumber } from './numbers.ts';
@@ -157,10 +158,15 @@ export async function linesAbove({ manifest, path }: Reading): Promise<string[]>
   const file = await open(path, 'r');
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(NEAR_BYTES), 0, NEAR_BYTES, 0);
-    return buffer
-      .toString('utf8', 0, bytesRead)
-      .replace(/^\uFEFF/u, '')
-      .split(/\r\n|\n|\r/u)
+    const head = buffer.subarray(0, bytesRead);
+    const dialect = manifest.canonicalDialect;
+    const lines = dialect.rows
+      ? readHead(head, true, dialect, NEAR_LINES).map(({ cells }) => cells.filter(Boolean).join('   '))
+      : head
+          .toString('utf8')
+          .replace(/^\uFEFF/u, '')
+          .split(/\r\n|\n|\r/u);
+    return lines
       .slice(0, Math.min(manifest.preambleRows, NEAR_LINES))
       .map((line) => line.slice(0, NEAR_CHARACTERS));
   } finally {

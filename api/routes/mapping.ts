@@ -2,7 +2,6 @@ import type { Router } from 'express';
 import type * as z from 'zod';
 import { findDataset } from '../../db/datasets.ts';
 import type { Dataset } from '../../datasets/types.ts';
-import type { Caller } from '../../db/access.ts';
 import { findMapping, type StoredImport } from '../../db/imports.ts';
 import { confirmedMapping, fileOptionsOf, findProfile, headerDigest } from '../../db/profiles.ts';
 import { checkMapping, proposeMapping, rulesFrom, withHeaders } from '../../intake/mapping.ts';

@@ -1,6 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import type { Dataset } from '../client/index.ts';
-import { confirmed, faults, proposed, type Mapping } from './mapping.ts';
+import type { Dataset, Mapping } from '../client/index.ts';
+import {
+  carriedOver,
+  confirmed,
+  faults,
+  fieldOfColumn,
+  profileNameFrom,
+  proposed,
+  sameReading,
+  withColumn,
+  withConstant,
+  withFormat,
+  withOption,
+  withWord,
+} from './mapping.ts';
 
 const dataset = {
   fields: [
@@ -11,7 +24,7 @@ const dataset = {
 } as unknown as Dataset;
 const mapping: Mapping = {
   fields: [
-    { field: 'sku', column: 0, confidence: 1, reason: 'exact' },
+    { field: 'sku', column: 0, header: 'Artikel', confidence: 1, reason: 'exact', why: 'x', candidates: [] },
     { field: 'price', column: null, confidence: 0, reason: 'unmapped' },
     {
       field: 'note',
@@ -25,25 +38,84 @@ const mapping: Mapping = {
   unmappedColumns: [1],
   questions: [],
 };
+const choices = proposed(mapping);
 
 describe('faults', () => {
   it('asks for required fields and refuses a column for two fields', () => {
-    const choices = proposed(mapping);
-    expect(faults(choices, mapping, dataset)).toEqual([{ code: 'missing', field: 'price' }]);
-    expect(faults({ ...choices, price: { column: 2 } }, mapping, dataset)).toEqual([
+    expect(faults(choices, dataset)).toEqual([{ code: 'missing', field: 'price' }]);
+    expect(faults({ ...choices, price: withColumn(choices['price']!, 2) }, dataset)).toEqual([
       { code: 'twice', column: 2 },
     ]);
-    expect(faults({ ...choices, price: { column: 1 } }, mapping, dataset)).toEqual([]);
+    expect(faults({ ...choices, price: withColumn(choices['price']!, 1) }, dataset)).toEqual([]);
+  });
+
+  it('takes a fixed value for a column, but not an empty one', () => {
+    const constant = (text: string) => ({ ...choices, price: withConstant(choices['price']!, text) });
+    expect(faults(constant('0'), dataset)).toEqual([]);
+    expect(faults(constant(' '), dataset)).toEqual([{ code: 'missing', field: 'price' }]);
+  });
+
+  it('lets two fields share a column that is split', () => {
+    const split = { separator: ' ', part: 1 };
+    const shared = {
+      sku: { ...choices['sku']!, split },
+      price: { ...withColumn(choices['price']!, 0), split },
+    };
+    expect(faults({ ...choices, ...shared }, dataset)).toEqual([]);
   });
 });
 
 describe('confirmed', () => {
   it('keeps what was known of a column that stays and drops it for one that changes', () => {
-    const fields = confirmed({ ...proposed(mapping), price: { column: 1 } }, mapping);
-    expect(fields[2]).toEqual({ field: 'note', column: 2, format: { date: 'DMY' }, values: { x: 'y' } });
-    expect(confirmed({ ...proposed(mapping), note: { column: 1 } }, mapping)[2]).toEqual({
-      field: 'note',
-      column: 1,
-    });
+    expect(confirmed(choices)).toEqual([
+      { field: 'sku', column: 0 },
+      { field: 'price', column: null },
+      { field: 'note', column: 2, format: { date: 'DMY' }, values: { x: 'y' } },
+    ]);
+    expect(confirmed({ note: withColumn(choices['note']!, 1) })).toEqual([{ field: 'note', column: 1 }]);
   });
+
+  it('carries words, formats and fixed values', () => {
+    const note = withWord(withFormat(withColumn(choices['note']!, 1), { date: 'MDY' }), 'ja', 'true');
+    expect(confirmed({ note, price: withConstant(choices['price']!, '5') })).toEqual([
+      { field: 'note', column: 1, format: { date: 'MDY' }, values: { ja: 'true' } },
+      { field: 'price', column: null, constant: '5' },
+    ]);
+    expect(withWord(note, 'ja', null).values).toEqual({});
+  });
+});
+
+describe('carriedOver', () => {
+  it('finds a chosen column by its name in another reading, and falls back where it is gone', () => {
+    const chosen = {
+      ...choices,
+      price: withColumn(choices['price']!, 1),
+      note: withColumn(choices['note']!, 0),
+    };
+    const now = { mapping, columns: [{ name: 'B' }, { name: 'C' }, { name: 'D' }] } as never;
+    const carried = carriedOver(chosen, [{ name: 'A' }, { name: 'B' }, { name: 'C' }], now);
+    expect(carried['price']).toMatchObject({ column: 0, changed: true });
+    expect(carried['note']).toMatchObject({ column: 2, changed: false });
+  });
+});
+
+it('knows which field a column fills', () => {
+  expect(fieldOfColumn(choices, 2)).toBe('note');
+  expect(fieldOfColumn(choices, 1)).toBeNull();
+});
+
+it('tells readings apart by what was said, not by what is left to detection', () => {
+  const said = withOption({}, 'encoding', 'shift_jis');
+  expect(sameReading(said, { encoding: 'shift_jis' })).toBe(true);
+  expect(sameReading(withOption(said, 'encoding', undefined), {})).toBe(true);
+  expect(sameReading(withOption(said, 'header_row', 0), said)).toBe(false);
+});
+
+it.each([
+  ['Catalogue Nov 2026.csv', 'catalogue'],
+  ['müller-preise_v2.csv.gz', 'muller-preise'],
+  ['2026-11-23 stock.xlsx', 'stock'],
+  ['新商品.csv', ''],
+])('%s is kept as %s', (file, name) => {
+  expect(profileNameFrom(file)).toBe(name);
 });

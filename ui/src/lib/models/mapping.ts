@@ -1,67 +1,240 @@
-import type { ConfirmMappingData, Dataset, Preview } from '../client/index.ts';
+import type {
+  ConfirmMappingData,
+  Dataset,
+  FileReading,
+  MappedField,
+  Mapping,
+  MappingPreview,
+} from '../client/index.ts';
 
-export type Mapping = NonNullable<Preview['mapping']>;
 export type ConfirmedField = ConfirmMappingData['body']['fields'][number];
 
-/** What the person has chosen for a field instead of the proposal. */
-export interface Choice {
-  column: number | null;
-  format?: { date?: 'YMD' | 'DMY' | 'MDY'; decimal?: '.' | ',' };
+/** What stands for a field now: as proposed, or as the person has changed it. */
+export interface Choice extends Omit<MappedField, 'confidence' | 'reason' | 'candidates' | 'unmappedValues'> {
+  /** Not as it was proposed: by the person. */
+  changed: boolean;
 }
 export type Choices = Record<string, Choice>;
 
-export function proposed(mapping: Mapping): Choices {
-  return Object.fromEntries(
-    mapping.fields.map(({ field, column, format }) => [field, { column, ...(format ? { format } : {}) }]),
-  );
+function choiceOf(mapped: MappedField, changed = false): Choice {
+  const { confidence: _, reason: __, candidates: ___, unmappedValues: ____, why: _____, ...choice } = mapped;
+  return { ...choice, changed };
 }
+
+export function proposed(mapping: Mapping): Choices {
+  return Object.fromEntries(mapping.fields.map((mapped) => [mapped.field, choiceOf(mapped)]));
+}
+
+/**
+ * What the person has chosen, for another reading of the same file: a column is found again by its name, and a choice
+ * whose column is gone falls back to what is proposed now.
+ */
+export function carriedOver(
+  before: Choices,
+  columnsBefore: { name: string }[],
+  now: Pick<MappingPreview, 'mapping' | 'columns'>,
+): Choices {
+  const choices = proposed(now.mapping);
+  for (const [field, choice] of Object.entries(before)) {
+    if (!choice.changed || !choices[field]) continue;
+    if (choice.column === null) {
+      choices[field] = choice;
+      continue;
+    }
+    const name = columnsBefore[choice.column]?.name;
+    const column = now.columns.findIndex((one) => one.name === name);
+    if (column >= 0) choices[field] = { ...choice, column };
+  }
+  return choices;
+}
+
+/** Another column for a field. What was said of the cells of the one before says nothing of this one's. */
+export function withColumn(choice: Choice, column: number | null, format?: Choice['format']): Choice {
+  return { field: choice.field, column, ...(format && { format }), changed: true };
+}
+
+export const withConstant = (choice: Choice, constant: string): Choice => ({
+  field: choice.field,
+  column: null,
+  constant,
+  changed: true,
+});
+
+export const withFormat = (choice: Choice, format: NonNullable<Choice['format']>): Choice => ({
+  ...choice,
+  format: { ...choice.format, ...format },
+  changed: true,
+});
+
+/** The word as it is to be read instead; null takes it back. */
+export function withWord(choice: Choice, word: string, meaning: string | null): Choice {
+  const values = { ...choice.values };
+  if (meaning === null) delete values[word];
+  else values[word] = meaning;
+  return { ...choice, values, changed: true };
+}
+
+/** What fills the column now, if anything does. */
+export const fieldOfColumn = (choices: Choices, column: number): string | null =>
+  Object.values(choices).find((choice) => choice.column === column || choice.join?.columns.includes(column))
+    ?.field ?? null;
 
 export type Fault = { code: 'missing'; field: string } | { code: 'twice'; column: number };
 
-/** Why the choices cannot be confirmed yet: a required field without a column, a column for two fields. */
-export function faults(choices: Choices, mapping: Mapping, dataset: Dataset): Fault[] {
-  const constants = new Set(
-    mapping.fields.filter(({ constant }) => constant !== undefined).map(({ field }) => field),
-  );
+/** Why the choices cannot be confirmed yet: a required field that nothing fills, a column for two fields. */
+export function faults(choices: Choices, dataset: Dataset): Fault[] {
   const missing = dataset.fields
-    .filter(
-      ({ name, required, key }) =>
-        (required || key) && (choices[name]?.column ?? null) === null && !constants.has(name),
-    )
+    .filter(({ name, required, key }) => {
+      const choice = choices[name];
+      const filled = choice && (choice.column !== null || (choice.constant ?? '').trim() !== '');
+      return (required || key) && !filled;
+    })
     .map(({ name }): Fault => ({ code: 'missing', field: name }));
   const seen = new Map<number, number>();
-  for (const { column } of Object.values(choices))
-    if (column !== null) seen.set(column, (seen.get(column) ?? 0) + 1);
+  for (const { column, split } of Object.values(choices))
+    // Parts of one column may go to several fields.
+    if (column !== null && !split) seen.set(column, (seen.get(column) ?? 0) + 1);
   const twice = [...seen]
     .filter(([, times]) => times > 1)
     .map(([column]): Fault => ({ code: 'twice', column }));
   return [...missing, ...twice];
 }
 
-/** The choices as confirm-mapping takes them; what the proposal knew beside the column stays. */
-export function confirmed(choices: Choices, mapping: Mapping): ConfirmedField[] {
-  return mapping.fields.map((field) => {
-    const choice = choices[field.field] ?? { column: field.column };
-    const kept = choice.column === field.column;
-    const format = choice.format ?? (kept ? field.format : undefined);
-    return {
-      field: field.field,
-      column: choice.column,
-      ...(field.constant !== undefined && choice.column === null ? { constant: field.constant } : {}),
-      ...(format ? { format } : {}),
-      ...(kept && field.values ? { values: field.values } : {}),
-    };
-  });
+/** A word that a field does not know, or did not before the person said what it means. */
+export interface Word {
+  value: string;
+  count: number;
+  suggestion?: string;
 }
 
-/** Up to three different values of a column, as examples. */
-export function examples(preview: Preview, column: number | null): string[] {
-  if (column === null) return [];
-  const found = new Set<string>();
-  for (const cells of preview.sample) {
-    const value = (cells[column] ?? '').trim();
-    if (value !== '') found.add(value);
-    if (found.size === 3) break;
+/** Words that were not understood stay in the list when the person has said what they mean. */
+export function wordsSeen(
+  before: Record<string, Word[]>,
+  { unknown, mapping }: Pick<MappingPreview, 'unknown' | 'mapping'>,
+): Record<string, Word[]> {
+  const words = { ...before };
+  for (const { field, values } of unknown) {
+    // Counted over the whole file, where that was done.
+    const whole =
+      mapping.valuesOf === 'file' ? mapping.fields.find((mapped) => mapped.field === field) : undefined;
+    const known = new Map((words[field] ?? []).map((word) => [word.value, word]));
+    for (const word of [...values, ...(whole?.unmappedValues ?? [])]) known.set(word.value, word);
+    words[field] = [...known.values()];
   }
-  return [...found];
+  return words;
 }
+
+/** Lines that could hold the column names: what stands above the table, its header, and the first rows. */
+export function headerLines(
+  shown: Pick<MappingPreview, 'above' | 'file' | 'columns' | 'rows'>,
+): { line: number; text: string }[] {
+  const { headerRow } = shown.file;
+  const found = shown.above.map((text, index) => ({ line: index + 1, text }));
+  if (headerRow !== null)
+    found.push({ line: headerRow, text: shown.columns.map(({ original }) => original).join(' · ') });
+  for (const { line, cells } of shown.rows.slice(0, 4)) found.push({ line, text: cells.join(' · ') });
+  return found.filter(({ line }, index) => found.findIndex((other) => other.line === line) === index);
+}
+
+/** What is still open about a field. The first three must be settled before anything can go on. */
+export type Ask =
+  | { code: 'missing' }
+  | { code: 'twice'; column: number }
+  | { code: 'ambiguous'; reading: MappingPreview['readings'][number] }
+  | { code: 'doubtful'; column: number; confidence: number }
+  | { code: 'several' }
+  | { code: 'words'; open: number };
+
+export const blocks = ({ code }: Ask): boolean =>
+  code === 'missing' || code === 'twice' || code === 'ambiguous';
+
+/** What a person has to settle or to look at, by field; fields without a question are not in it. */
+export function asksOf(
+  shown: Pick<MappingPreview, 'mapping' | 'readings' | 'unknown'>,
+  choices: Choices,
+  dataset: Dataset,
+): Map<string, Ask[]> {
+  const asks = new Map<string, Ask[]>();
+  const ask = (field: string, what: Ask) => asks.set(field, [...(asks.get(field) ?? []), what]);
+  for (const fault of faults(choices, dataset)) {
+    if (fault.code === 'missing') ask(fault.field, { code: 'missing' });
+    else
+      for (const { field, column, split } of Object.values(choices))
+        if (column === fault.column && !split) ask(field, fault);
+  }
+  for (const { field, code } of shown.mapping.questions) {
+    const choice = choices[field];
+    if (!choice || choice.changed || choice.column === null) continue;
+    const confidence = shown.mapping.fields.find((mapped) => mapped.field === field)?.confidence ?? 0;
+    if (code === 'doubtful') ask(field, { code, column: choice.column, confidence });
+    if (code === 'several') ask(field, { code });
+  }
+  for (const reading of shown.readings) {
+    const format = choices[reading.field]?.format;
+    const kinds = Object.keys(reading.readings[0]?.format ?? {}) as (keyof NonNullable<typeof format>)[];
+    if (!kinds.some((kind) => format?.[kind] !== undefined))
+      ask(reading.field, { code: 'ambiguous', reading });
+  }
+  for (const { field, values } of shown.unknown)
+    if (choices[field]?.column !== null) ask(field, { code: 'words', open: values.length });
+  return asks;
+}
+
+/** Up to two cells of a column, as they stand and as they would be written. */
+export function examples(
+  shown: Pick<MappingPreview, 'rows' | 'fields'>,
+  field: string,
+  column: number,
+): { raw: string; value: string | null }[] {
+  const place = shown.fields.indexOf(field);
+  const found = new Map<string, string | null>();
+  for (const { cells, values } of shown.rows) {
+    const raw = (cells[column] ?? '').trim();
+    if (raw === '' || found.has(raw)) continue;
+    found.set(raw, place < 0 ? null : (values?.[place] ?? null));
+    if (found.size === 2) break;
+  }
+  return [...found].map(([raw, value]) => ({ raw, value }));
+}
+
+/** The choices as the API takes them. */
+export function confirmed(choices: Choices): ConfirmedField[] {
+  return Object.values(choices).map(({ changed: _, header: __, constant, ...choice }) => ({
+    ...choice,
+    ...(choice.column === null && constant !== undefined ? { constant } : {}),
+  }));
+}
+
+/** True where the person has changed anything of the proposal. */
+export const anyChanged = (choices: Choices): boolean =>
+  Object.values(choices).some(({ changed }) => changed);
+
+export type ReadingOption = keyof FileReading;
+
+/** The options with one changed; undefined leaves it to the detection again. */
+export function withOption<K extends ReadingOption>(
+  options: FileReading,
+  name: K,
+  value: FileReading[K] | undefined,
+): FileReading {
+  const { [name]: _, ...rest } = options;
+  return value === undefined ? rest : { ...rest, [name]: value };
+}
+
+export const sameReading = (a: FileReading, b: FileReading): boolean =>
+  (['sheet', 'encoding', 'delimiter', 'quote', 'header_row'] as const).every((name) => a[name] === b[name]);
+
+/** A name for the profile, from the file's: what changes from week to week (dates, numbers) left out. */
+export function profileNameFrom(fileName: string): string {
+  return fileName
+    .replace(/(\.\w{1,5}){1,2}$/u, '')
+    .normalize('NFKD')
+    .replace(/\p{M}/gu, '')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/gu, '-')
+    .replace(/(^|-)(\d+|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|copy|final|v\d+)(?=-|$)/gu, '')
+    .replace(/^-+|-+$/gu, '')
+    .slice(0, 60);
+}
+
+export const PROFILE_NAME = '[a-z0-9][a-z0-9_\\-]{0,62}';

@@ -11,12 +11,14 @@ import type {
   IssuePage,
   ListImportsData,
   ListIssuesData,
+  MappingPreview,
   PauseImportData,
   Preview,
   PreviewImportData,
   ResumeImportData,
   RetryImportData,
   ShowImportData,
+  TryMappingData,
 } from '../client/index.ts';
 import { call, type CallOptions } from './http.ts';
 
@@ -81,11 +83,15 @@ export const approveImport = (id: string, plan: { version: number; digest: strin
     options,
   );
 
-export type ConfirmedField = ConfirmMappingData['body']['fields'][number];
-export const confirmMapping = (id: string, fields: ConfirmedField[], options?: CallOptions) =>
+export type ConfirmedMapping = ConfirmMappingData['body'];
+export const confirmMapping = (id: string, body: ConfirmedMapping, options?: CallOptions) =>
   call<ConfirmMappingData, Import>(
     'POST',
     '/api/imports/{id}/confirm-mapping',
-    { path: { id }, body: { fields } },
+    { path: { id }, body },
     options,
   );
+
+/** How the beginning of the file looks, read and mapped in this way. */
+export const tryMapping = (id: string, body: TryMappingData['body'], options?: CallOptions) =>
+  call<TryMappingData, MappingPreview>('POST', '/api/imports/{id}/preview', { path: { id }, body }, options);
