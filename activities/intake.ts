@@ -15,6 +15,7 @@ import type { ActivityDeps } from './deps.ts';
 import { ImportRefused } from './guarded.ts';
 import {
   canonicalPath,
+  comparisonsOf,
   datasetOf,
   inspectionOf,
   isHeavy,
@@ -241,6 +242,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
             dialect: manifest.canonicalDialect,
             columns: manifest.columns,
             rules,
+            comparisons: comparisonsOf(dataset),
             maxRecordBytes: manifest.maxRecordBytes,
           };
           await stageSegment(

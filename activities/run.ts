@@ -5,7 +5,12 @@ import { describeTarget, type Target } from '../db/target.ts';
 import type { PlanRequest } from '../db/plan.ts';
 import type { Dataset } from '../datasets/types.ts';
 import { findDataset } from '../db/datasets.ts';
+import { narrow } from '../datasets/check-rules.ts';
+import { fieldFits } from '../datasets/field-fits.ts';
+import { planRules } from '../db/rules-of-plan.ts';
 import { rulesFrom } from '../intake/mapping.ts';
+import { settleWindows } from '../intake/rules/limits.ts';
+import type { CompareRule } from '../intake/rules/types.ts';
 import type { FieldRule, Manifest } from '../intake/types.ts';
 import { rebuildCanonical } from '../intake/ensure-canonical.ts';
 import { access } from 'node:fs/promises';
@@ -55,20 +60,30 @@ export async function settledFields(
     row.profile &&
     (await findProfile(deps.pool, row.tenant_id, row.dataset, row.profile, row.profile_version));
   if (!profile) throw new Error(`import ${row.import_id} has no profile yet`);
-  const rules = rulesFrom(profile.mapping, dataset.fields, dataset.key.fields);
+  const columnOf = (rule: FieldRule) => {
+    const { column } = dataset.fields.find((field) => field.name === rule.name)!;
+    const found = target.columns.find((c) => c.name === column);
+    if (found && fieldFits(rule.type, found.shape)) return found;
+    throw new ImportRefused(
+      'target_changed',
+      found
+        ? `The column ${column} of ${target.schema}.${target.table} is ${found.type} now; the dataset takes it for ${rule.type}. Save the dataset anew.`
+        : `The table ${target.schema}.${target.table} has no column ${column} (any more).`,
+    );
+  };
+  // Beside the dataset's own rules the reader keeps to what the columns can hold as they are today.
+  const today = row.created_at.toISOString().slice(0, 10);
+  const rules = rulesFrom(profile.mapping, dataset.fields, dataset.key.fields).map((rule) => ({
+    ...rule,
+    ...narrow(settleWindows(rule, today), columnOf(rule).shape.limits),
+  }));
   const fields = rules.map((rule): WrittenField => {
-    const column = dataset.fields.find((field) => field.name === rule.name)!.column;
-    const type = target.columns.find((c) => c.name === column)?.type;
-    if (!type) {
-      throw new ImportRefused(
-        'target_changed',
-        `The table ${target.schema}.${target.table} has no column ${column} (any more).`,
-      );
-    }
+    const { name: column, type, shape } = columnOf(rule);
     const number = rule.type === 'integer' || rule.type === 'decimal';
     return {
       column,
       type,
+      ...(shape.known ? {} : { staged: 'text' }),
       empty: rule.empty === 'clear' ? 'clear' : 'keep',
       key: rule.key,
       add: row.mode === 'add' && number && !rule.key,
@@ -76,6 +91,10 @@ export async function settledFields(
   });
   return { rules, fields };
 }
+
+/** Rules over several fields of one row, for the reader. */
+export const comparisonsOf = (dataset: Dataset): CompareRule[] =>
+  (dataset.rules ?? []).filter((rule) => rule.kind === 'compare');
 
 /** Counts how often the file was inspected: a person may say that it has to be read in another way. */
 export const inspectionOf = (row: ImportRow): number => Number(row.options['inspection'] ?? 1);
@@ -114,7 +133,12 @@ export async function planRequest(
   const row = await readImport(deps, input.importId);
   const dataset = await datasetOf(deps, row);
   const target = await targetOf(deps, dataset, row.tenant_id);
-  const { fields } = await settledFields(deps, row, dataset, target);
+  const { rules, fields } = await settledFields(deps, row, dataset, target);
+  const file = manifest ?? (await readManifest(deps, row));
+  const headerOf = (field: string): string | null => {
+    const column = rules.find(({ name }) => name === field)?.column ?? null;
+    return column === null ? null : (file.columns[column]?.name ?? null);
+  };
   return {
     importId: row.import_id,
     lockKey: row.lock_key,
@@ -124,7 +148,8 @@ export async function planRequest(
     dataset,
     fields,
     target,
-    manifest: manifest ?? (await readManifest(deps, row)),
+    rules: await planRules(deps.pool, { tenantId: row.tenant_id, dataset, target, fields, headerOf }),
+    manifest: file,
     mode: row.mode,
     policy: row.policy,
   };

@@ -274,6 +274,11 @@ export function narrow(one: FieldLimits, other: FieldLimits): FieldLimits {
   both('max', narrower(-1));
   both('below', narrower(-1));
   both('pattern', (a, b) => (a === b ? a : `(?=(?:${a})$)(?:${b})`));
+  if (one.precision !== undefined && other.precision !== undefined) {
+    joined.scale = Math.min(one.scale ?? 0, other.scale ?? 0);
+    const whole = Math.min(one.precision - (one.scale ?? 0), other.precision - (other.scale ?? 0));
+    joined.precision = whole + joined.scale;
+  }
   both('enum', (a, b) => a.filter((word) => b.includes(word)));
   return joined;
 }

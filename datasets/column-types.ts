@@ -12,7 +12,6 @@ export interface ColumnShape {
 const INTEGERS: Record<string, [string, string]> = {
   int2: ['-32768', '32767'],
   int4: ['-2147483648', '2147483647'],
-  int8: ['-9223372036854775808', '9223372036854775807'],
 };
 /** As many digits as never overflow and never vanish. */
 const FLOATS: Record<string, [number, number]> = { float4: [75, 37], float8: [600, 300] };
@@ -34,6 +33,8 @@ export function shapeOf(typeName: string, type: string, labels: string[] | null)
     return known('text', first === undefined || Number.isNaN(first) ? {} : { maxLength: first });
   }
   const whole = INTEGERS[typeName];
+  // The reader lets no whole number pass that is larger than a bigint.
+  if (typeName === 'int8') return known('integer');
   if (whole) return known('integer', { min: whole[0], max: whole[1] });
   const float = FLOATS[typeName];
   if (float) return known('decimal', { precision: float[0], scale: float[1] });

@@ -39,6 +39,7 @@ export interface ImportRow {
   error: { code: string; message: string } | null;
   workflow_run_id: string | null;
   sync_id: string | null;
+  created_at: Date;
   updated_at: Date;
 }
 

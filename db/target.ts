@@ -168,7 +168,11 @@ export async function describeTarget(
       default: fallback,
       shape: shapeOf(typeName, type, labels),
     })),
-    key: index.key,
+    // A domain's own checks are none of a plan's business, which holds blocked rows as well.
+    key: index.key.map((part) => ({
+      ...part,
+      type: columns.find(({ name }) => name === part.column)?.type ?? part.type,
+    })),
     perTenant: index.key.some((part) => part.column === 'tenant_id'),
     hasRowTrigger: traits.before,
     oneLane: traits.any_trigger || traits.others || traits.itself,
