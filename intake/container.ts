@@ -6,6 +6,8 @@ export type Container = 'gzip' | 'zip' | 'text';
 
 interface Foreign {
   magic: string;
+  /** What must follow as well, so many bytes behind the beginning. */
+  at?: [offset: number, hex: string];
   code: string;
   message: string;
 }
@@ -23,7 +25,7 @@ const FOREIGN: Foreign[] = [
     message: 'This is a PDF, not a table. Ask its sender for the data as .csv or .xlsx.',
   },
   {
-    magic: '50415231',
+    magic: '5041523115',
     code: 'parquet',
     message: 'This is a Parquet file. Export it as .csv and import that.',
   },
@@ -34,6 +36,7 @@ const FOREIGN: Foreign[] = [
   },
   {
     magic: '425a68',
+    at: [4, '314159265359'],
     code: 'bzip2',
     message: 'This file is compressed with bzip2. Unpack it, or compress it with gzip.',
   },
@@ -57,6 +60,47 @@ const FOREIGN: Foreign[] = [
     code: 'image',
     message: 'This is an image, not a table. Import a .csv or .xlsx file.',
   },
+  {
+    magic: '474946383',
+    code: 'image',
+    message: 'This is an image, not a table. Import a .csv or .xlsx file.',
+  },
+  {
+    magic: '49492a00',
+    code: 'image',
+    message: 'This is an image, not a table. Import a .csv or .xlsx file.',
+  },
+  {
+    magic: '4d4d002a',
+    code: 'image',
+    message: 'This is an image, not a table. Import a .csv or .xlsx file.',
+  },
+  {
+    magic: '53514c69746520666f',
+    code: 'database',
+    message: 'This is an SQLite database. Export the table as .csv and import that.',
+  },
+  {
+    magic: '000100005374616e',
+    code: 'database',
+    message: 'This is an Access database. Export the table as .xlsx or .csv and import that.',
+  },
+  { magic: '4f626a01', code: 'avro', message: 'This is an Avro file. Export it as .csv and import that.' },
+  {
+    magic: '4152524f57310000',
+    code: 'arrow',
+    message: 'This is an Arrow file. Export it as .csv and import that.',
+  },
+  {
+    magic: '1f9d',
+    code: 'compress',
+    message: 'This file is packed with compress (.Z). Unpack it, or compress it with gzip.',
+  },
+  {
+    magic: '04224d18',
+    code: 'lz4',
+    message: 'This file is compressed with LZ4. Unpack it, or compress it with gzip.',
+  },
   { magic: 'ffd8ff', code: 'image', message: 'This is an image, not a table. Import a .csv or .xlsx file.' },
   {
     magic: '7f454c46',
@@ -68,67 +112,113 @@ const FOREIGN: Foreign[] = [
 /** What the first bytes say a file is, whatever its name says. Refuses what can never be a table. */
 export function identify(head: Buffer): Container {
   if (head.length === 0) throw emptyFile();
-  const hex = head.subarray(0, 8).toString('hex');
+  const hex = head.subarray(0, 16).toString('hex');
   if (hex.startsWith('1f8b')) return 'gzip';
   if (hex.startsWith('504b0304') || hex.startsWith('504b0506')) return 'zip';
-  const foreign = FOREIGN.find(({ magic }) => hex.startsWith(magic));
+  const foreign = FOREIGN.find(
+    ({ magic, at }) => hex.startsWith(magic) && (!at || hex.startsWith(at[1], at[0] * 2)),
+  );
   if (foreign) throw new FileError(foreign.code, foreign.message);
-  const text = head
-    .subarray(0, 1024)
-    .toString('latin1')
-    .replace(/^\xEF\xBB\xBF/u, '')
-    .trimStart()
-    .toLowerCase();
-  if (/^<(?:!doctype html|html|head|body|\?xml|table)/u.test(text)) {
-    const what = text.startsWith('<?xml') ? 'an XML file' : 'a web page (HTML), perhaps a login page';
-    throw new FileError(
-      'not_a_data_file',
-      `This is ${what}, not a table. Download the file again, or save it as .csv or .xlsx.`,
-    );
-  }
-  if (/^(?:\{\s*"|\[\s*[[{])/u.test(text)) {
-    throw new FileError(
-      'json',
-      'This is JSON, which cannot be imported yet. Export the data as .csv or .xlsx.',
-    );
-  }
+  if (head.toString('latin1', 257, 262) === 'ustar')
+    throw new FileError('tar', 'This is a TAR archive. Unpack it and import the file in it.');
   return 'text';
+}
+
+const WEB_PAGE = /^<(?:!doctype\s+html|html|head|body|meta|script|style|table|div|title)\b/iu;
+
+/** Refuses text that is made for something else than tables. */
+export function refuseForeignText(text: string): void {
+  const start = text.slice(0, 2048).replace(/^(?:\s|<!--[^]*?-->)+/u, '');
+  const refuse = (what: string, advice: string) => {
+    throw new FileError('not_a_data_file', `This is ${what}, not a table. ${advice}`);
+  };
+  if (/urn:schemas-microsoft-com:office:spreadsheet|progid="Excel\.Sheet"/u.test(start))
+    refuse('a spreadsheet in the XML format of Excel 2003', CONVERT);
+  if (/^MIME-Version:/iu.test(start)) refuse('a web archive or an e-mail', CONVERT);
+  if (WEB_PAGE.test(start)) {
+    refuse(
+      'a web page (HTML), perhaps a login page',
+      'Download the file again; if it is an export called .xls, open it in Excel and save it as .xlsx or .csv.',
+    );
+  }
+  if (/^<(?:\?xml\b|[a-z][\w.:-]*(?:\s[^>]*)?>)/iu.test(start))
+    refuse('an XML file', 'Export the data as .csv or .xlsx.');
+  if (start.startsWith('{\\rtf')) refuse('a text document (RTF)', CONVERT);
 }
 
 export function emptyFile(): FileError {
   return new FileError('empty_file', 'The file is empty. Check that it was saved and uploaded completely.');
 }
 
+const CLAIMS: Record<string, 'csv' | 'xlsx' | 'json' | 'other'> = {
+  xlsx: 'xlsx',
+  xlsm: 'xlsx',
+  xltx: 'xlsx',
+  csv: 'csv',
+  tsv: 'csv',
+  tab: 'csv',
+  txt: 'csv',
+  json: 'json',
+  ndjson: 'json',
+  jsonl: 'json',
+};
+for (const extension of [
+  'xls',
+  'xlsb',
+  'ods',
+  'pdf',
+  'html',
+  'htm',
+  'xml',
+  'parquet',
+  'zip',
+  'doc',
+  'docx',
+  'png',
+  'jpg',
+])
+  CLAIMS[extension] = 'other';
+const FOUND = {
+  csv: 'text in columns',
+  xlsx: 'an Excel workbook',
+  json: 'JSON',
+  ndjson: 'JSON, one record a line',
+};
+
 /** Says it where a file is not what its name claims. */
 export function nameWarning(
   fileName: string,
-  container: Container,
-  packed: 'csv' | 'xlsx',
+  type: 'csv' | 'xlsx' | 'json' | 'ndjson',
+  compression: 'gzip' | null,
 ): FileWarning | null {
-  const extension = /\.([a-z0-9]+)(\.gz)?$/iu.exec(fileName);
-  if (!extension) return null;
-  const inner = extension[1]!.toLowerCase();
-  const gzip = extension[2] !== undefined || inner === 'gz';
-  const claimed = ['xlsx', 'xlsm', 'xls'].includes(inner)
-    ? 'xlsx'
-    : ['csv', 'tsv', 'txt'].includes(inner)
-      ? 'csv'
-      : packed;
-  if (claimed === packed && gzip === (container === 'gzip')) return null;
-  const found =
-    packed === 'xlsx' ? 'an Excel workbook' : container === 'gzip' ? 'text compressed with gzip' : 'text';
+  const [, first, second] = /\.([a-z0-9]+)(?:\.([a-z0-9]+))?$/iu.exec(fileName) ?? [];
+  if (!first) return null;
+  const last = (second ?? first).toLowerCase();
+  const gzip = last === 'gz' || last === 'gzip';
+  const inner = (gzip && second ? first : last).toLowerCase();
+  const claimed = CLAIMS[inner];
+  const agrees = claimed === undefined || claimed === (type === 'ndjson' ? 'json' : type);
+  if (agrees && gzip === (compression === 'gzip')) return null;
   return {
     code: 'name_disagrees',
-    message: `The file is called ${fileName}, but its content is ${found}; it was read as that.`,
+    message: `The file is called ${shownName(fileName)}, but its content is ${FOUND[type]}${compression ? ', compressed with gzip' : ''}; it was read as that.`,
   };
+}
+
+/** A name with nothing in it that moves text about or hides. */
+function shownName(name: string): string {
+  return name.replace(
+    /[\p{Cc}\p{Cf}]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 export interface UnpackLimits {
   maxUnpackedBytes: number;
-  /** Refused where more than so many bytes come out of one, past the first 64 MiB. */
+  /** Refused where more than so many bytes come out of one, past the first 100 KiB. */
   maxRatio: number;
 }
-const RATIO_FROM = 64 * 1024 * 1024;
+const RATIO_FROM = 100 * 1024;
 
 /** Unpacks every member; what comes out is counted as it comes, not as the file claims. */
 export async function* gunzip(packed: AsyncIterable<Buffer>, limits: UnpackLimits): AsyncGenerator<Buffer> {

@@ -1,7 +1,7 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { guessEncoding } from './encoding-guess.ts';
-import { FileError } from './types.ts';
+import { FileError, type FileWarning } from './types.ts';
 
 export interface EncodingFound {
   /** A WHATWG label. */
@@ -196,4 +196,13 @@ function encode(text: string): Buffer {
       .split('\uFFFD')
       .flatMap((part, index) => (index === 0 ? [Buffer.from(part)] : [UNDECODABLE, Buffer.from(part)])),
   );
+}
+
+/** Says it where nothing proves the encoding. */
+export function encodingWarning(found: EncodingFound): FileWarning | null {
+  if (found.confidence >= 1) return null;
+  return {
+    code: 'encoding_guessed',
+    message: `The text was read as ${found.encoding} (${Math.round(found.confidence * 100)}% sure). If letters look wrong, name the encoding.`,
+  };
 }

@@ -2,7 +2,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { gunzip } from './container.ts';
 import { transcode } from './encoding.ts';
-import { LIMITS, SpoolFile, type InspectLimits, type Spool } from './inspect.ts';
+import { writeJsonCopy } from './json/inspect.ts';
+import { LIMITS, SpoolFile, type InspectLimits, type Spool } from './receive.ts';
 import { FileError, type Manifest } from './types.ts';
 import { readWorkbook } from './xlsx/workbook.ts';
 
@@ -38,7 +39,7 @@ export async function rebuildCanonical({
   const utf8 = manifest.encoding === 'utf-8';
   const content = gzip ? gunzip(raw(), { ...LIMITS, ...limits }) : raw();
   if (manifest.canonical === 'raw') await spoolTo(spool.rawPath, content);
-  else if (manifest.type === 'xlsx') await spoolTo(spool.rawPath, content);
+  else if (manifest.type !== 'csv') await spoolTo(spool.rawPath, content);
   else if (utf8) await spoolTo(spool.canonicalPath, content);
   else await spoolTo(spool.canonicalPath, transcode(content, manifest.encoding, manifest.mixedEncoding));
   if (stored.digest('hex') !== manifest.sha256) {
@@ -59,6 +60,19 @@ export async function rebuildCanonical({
       signal,
     });
     await rename(part, spool.canonicalPath);
+  }
+  if (manifest.type === 'json' || manifest.type === 'ndjson') {
+    const part = `${spool.canonicalPath}.${randomUUID()}`;
+    await writeJsonCopy(part, {
+      contentPath: spool.rawPath,
+      encoding: manifest.encoding,
+      mixed: manifest.mixedEncoding,
+      array: manifest.sheet,
+      maxRecordBytes: manifest.maxRecordBytes,
+      signal,
+    });
+    await rename(part, spool.canonicalPath);
+    if (gzip) await rm(spool.rawPath, { force: true });
   }
   return manifest.canonical === 'raw' ? spool.rawPath : spool.canonicalPath;
 }

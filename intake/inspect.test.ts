@@ -6,7 +6,8 @@ import { gzipSync } from 'node:zlib';
 import japanese from 'encoding-japanese';
 import { afterAll, describe, expect, it } from 'vitest';
 import { rebuildCanonical } from './ensure-canonical.ts';
-import { inspectFile, type InspectLimits } from './inspect.ts';
+import { inspectFile } from './inspect.ts';
+import type { InspectLimits } from './receive.ts';
 import type { FileOptions, Manifest } from './types.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'intake-inspect-'));
@@ -100,7 +101,7 @@ describe('containers', () => {
     ['old Excel', Buffer.from('d0cf11e0a1b11ae1', 'hex'), 'old_excel'],
     ['PDF', '%PDF-1.7 ...', 'pdf'],
     ['a login page', '\n<!DOCTYPE html><html>', 'not_a_data_file'],
-    ['Parquet', 'PAR1....', 'parquet'],
+    ['Parquet', 'PAR1\x15\x04..', 'parquet'],
     [
       'an archive that is no workbook',
       Buffer.from('504b0506000000000000000000000000000000000000', 'hex'),

@@ -5,7 +5,7 @@ import { REJECT_CODES } from './scan.ts';
 const here = new URL('.', import.meta.url);
 
 it('every code of intake is documented', () => {
-  const sources = ['./', './xlsx/'].flatMap((folder) =>
+  const sources = ['./', './xlsx/', './json/'].flatMap((folder) =>
     readdirSync(new URL(folder, here))
       .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
       .map((name) => readFileSync(new URL(folder + name, here), 'utf8')),

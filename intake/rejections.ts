@@ -1,5 +1,5 @@
 import { cut } from './check-cell.ts';
-import { fieldText, OK, REJECT_CODES, TOO_LARGE, UNCLOSED, visibleText, type RecordScanner } from './scan.ts';
+import { fieldText, MARK, OK, REJECT_CODES, TOO_LARGE, UNCLOSED, visibleText, type RecordScanner } from './scan.ts';
 import type { Dialect, Issue } from './types.ts';
 
 /** So much of a blocked record is kept. */
@@ -7,6 +7,8 @@ export const RAW_BYTES = 64 * 1024;
 
 /** Why the reader rejected the record, in a sentence. */
 export function rejectionMessage(scanner: RecordScanner, columns: number): string {
+  const marked = markOf(scanner);
+  if (marked) return marked.message;
   const { line, fields } = scanner;
   switch (REJECT_CODES[scanner.status]) {
     case 'too_few_columns':
@@ -24,6 +26,18 @@ export function rejectionMessage(scanner: RecordScanner, columns: number): strin
   }
 }
 
+/** Of a record that was rejected when its canonical copy was made: why, and what it was. */
+export function markOf(scanner: RecordScanner): { message: string; raw: Buffer } | null {
+  const { window, start, end, status } = scanner;
+  if (status === OK || end <= start || window[start] !== MARK) return null;
+  const found = /^,"((?:[^"]|"")*)","([^]*)"$/u.exec(window.toString('latin1', start + 2, end));
+  if (!found) return null;
+  const [message, raw] = [found[1]!, found[2]!].map((text) =>
+    Buffer.from(text.replaceAll('""', '"'), 'latin1'),
+  ) as [Buffer, Buffer];
+  return { message: message.toString(), raw };
+}
+
 /** The issue of a record that the reader rejected. */
 export function rejection(scanner: RecordScanner, columns: number): Issue {
   return {
@@ -39,6 +53,8 @@ export function rejection(scanner: RecordScanner, columns: number): Issue {
 
 /** A record's cells as far as they can be told apart, with what is no text made visible. */
 export function rawCells(scanner: RecordScanner, dialect: Dialect): string[] {
+  const marked = markOf(scanner);
+  if (marked) return [visibleText(marked.raw)];
   if (scanner.status === TOO_LARGE) return [visibleText(scanner.head ?? Buffer.alloc(0))];
   if (scanner.status === UNCLOSED) return [visibleText(scanner.window.subarray(scanner.start, scanner.end))];
   const known = Math.min(scanner.fields, scanner.bounds.length / 3);

@@ -12,8 +12,13 @@ const TOO_FEW = 1;
 const TOO_MANY = 2;
 export const UNCLOSED = 3;
 export const TOO_LARGE = 4;
-const NUL_BYTE = 5;
-const INVALID_BYTES = 6;
+export const NUL_BYTE = 5;
+export const INVALID_BYTES = 6;
+export const BROKEN_JSON = 7;
+export const DUPLICATE_NAME = 8;
+export const NOT_AN_OBJECT = 9;
+export const LONE_SURROGATE = 10;
+export const TOO_DEEP = 11;
 export const REJECT_CODES = [
   '',
   'too_few_columns',
@@ -22,7 +27,18 @@ export const REJECT_CODES = [
   'record_too_large',
   'nul_byte',
   'invalid_bytes',
+  'broken_json',
+  'duplicate_name',
+  'not_an_object',
+  'lone_surrogate',
+  'too_deep',
 ] as const;
+
+/**
+ * Begins a record of a canonical copy (`rows`) that was rejected when the copy was made: behind it stand 64 + its status,
+ * the reason and what it was, as CSV.
+ */
+export const MARK = 0xff;
 
 export const MAX_RECORD_BYTES = 1024 * 1024;
 /** So much of a record over the limit is kept to show it. */
@@ -308,11 +324,17 @@ export class RecordScanner {
     this.fields = count;
     this.line = this.nextLine;
     this.nextLine += this.rows ? 1 : breaks + 1;
-    if (this.offset < this.dirtyUntil && this.holdsInvalidBytes(start, i)) this.status = INVALID_BYTES;
+    if (this.offset < this.dirtyUntil && this.holdsInvalidBytes(start, i))
+      this.status = this.rows && window[start] === MARK ? this.markedAs() : INVALID_BYTES;
     else if (nul) this.status = NUL_BYTE;
     else if (this.columns < 0 || count === this.columns) this.status = OK;
     else this.status = count < this.columns ? TOO_FEW : TOO_MANY;
     return true;
+  }
+
+  private markedAs(): number {
+    const status = this.window[this.start + 1]! - 64;
+    return status > OK && status < REJECT_CODES.length ? status : INVALID_BYTES;
   }
 
   /** Is everything known to be valid UTF-8 up to here? Records in a doubtful stretch are checked one by one. */

@@ -45,6 +45,8 @@ export class TextAnalysis {
   readonly warnings: FileWarning[] = [];
   records = 0;
   rejected = 0;
+  /** Where the records come from something that has names of its own, they are these, and no record is a header. */
+  names: string[] | null = null;
   /** Too much of it is not UTF-8: whoever feeds it may stop and decide the encoding again. */
   notUtf8 = false;
 
@@ -76,6 +78,12 @@ export class TextAnalysis {
     return (this.scanner?.nonAscii ?? 0) > 0;
   }
 
+  /** Rows met, where reading ended before the file did. */
+  rowsSoFar(): number {
+    if (!this.scanner && this.headBytes > 0) this.begin(false);
+    return this.records;
+  }
+
   write(chunk: Buffer): void {
     if (this.notUtf8) return;
     if (this.scanner) return this.feed(this.scanner, chunk, 0);
@@ -92,7 +100,7 @@ export class TextAnalysis {
     if (scanner.invalid > scanner.nonAscii) this.notUtf8 = true;
     const last = this.segments.at(-1);
     if (last) last.end = scanner.nextOffset;
-    const names = nameColumns(this.header, this.width);
+    const names = nameColumns(this.names ?? this.header, this.width);
     this.warn(names);
     return {
       lineEnding: this.lineEnding(),
@@ -139,7 +147,7 @@ export class TextAnalysis {
   private placeHeader(records: HeadRecord[], offset: number, line: number): { offset: number; line: number } {
     const wanted = this.options.headerRow;
     const found = findHeader(records, wanted);
-    this.width = found.width;
+    this.width = this.names?.length ?? found.width;
     for (let column = 0; column < this.width; column++) this.tallies.push(new TypeTally());
     if (wanted && found.header < 0) {
       throw new FileError(
