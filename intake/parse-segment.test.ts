@@ -356,6 +356,21 @@ describe('rows', () => {
     );
   }, 60_000);
 
+  it('hold values much longer than their cells', async () => {
+    const long = 'L'.repeat(200_000);
+    const manifest = await inspect(Buffer.from('sku,state\nA,x\nB,y\n'), { headerRow: 1 });
+    const [job] = jobs(manifest, [
+      plain('sku', 0),
+      plain('state', 1, { values: { x: long, y: 'short' } }),
+      plain('note', -1, { column: null, constant: long }),
+      plain('again', 0),
+    ]) as [SegmentJob];
+    expect(run(job).rows.map(({ fields }) => fields.map((value) => value!.length))).toEqual([
+      [1, 200_000, 200_000, 1],
+      [1, 5, 200_000, 1],
+    ]);
+  });
+
   it('fill constants and read value maps', async () => {
     const manifest = await inspect(Buffer.from('sku,state\nA,有効\nB,x\n'), { headerRow: 1 });
     const [job] = jobs(manifest, [

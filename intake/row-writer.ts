@@ -123,7 +123,8 @@ export class RowWriter {
     out[at++] = 78;
     this.at = at;
     for (let field = 0; field < columns.length; field++) {
-      out[this.at++] = TAB;
+      // Not `out`: a long value may have moved the row to a larger buffer.
+      this.out[this.at++] = TAB;
       this.cell(scanner, columns[field]!);
     }
     this.out[this.at++] = NEWLINE;
@@ -206,7 +207,10 @@ export class RowWriter {
     if (column.index < 0) {
       if (column.rule.extras) return this.extras(scanner, column);
       if (column.constantFault) this.fault(column, column.constantFault, column.rule.constant ?? null);
-      else if (column.constant) this.at += column.constant.copy(this.out, this.at);
+      else if (column.constant) {
+        this.reserve(column.constant.length);
+        this.at += column.constant.copy(this.out, this.at);
+      }
       return;
     }
     const bounds = scanner.bounds;
