@@ -92,7 +92,6 @@ export function createRevertActivities(deps: ActivityDeps) {
           importId: row.import_id,
           lockKey: row.lock_key,
           tenantId: row.tenant_id,
-          turn: row.turn!,
           target: await targetOf(deps, await datasetOf(deps, row), row.tenant_id),
           onConflict: revert!.onConflict,
           revert: input.revert,

@@ -10,6 +10,7 @@ import { registerDeliveries } from './routes/deliveries.ts';
 import { registerImports } from './routes/imports.ts';
 import { registerIntake } from './routes/intake.ts';
 import { registerMapping } from './routes/mapping.ts';
+import { registerReverts } from './routes/reverts.ts';
 import { registerService } from './routes/service.ts';
 import { registerSyncs } from './routes/syncs.ts';
 import { registerWebhooks } from './routes/webhooks.ts';
@@ -57,6 +58,7 @@ export function createApp(deps: ApiDeps): Express {
   registerIntake(router, deps);
   registerImports(router, deps);
   registerActions(router, deps);
+  registerReverts(router, deps);
   registerMapping(router, deps);
   registerDatasets(router, deps);
   registerWebhooks(router, deps);

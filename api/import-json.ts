@@ -1,6 +1,7 @@
 import type * as z from 'zod';
 import { findImportDetails, type StoredImport, type StoredPhase } from '../db/imports.ts';
 import { findProgress } from '../db/progress.ts';
+import { retentionFrom } from '../db/retention.ts';
 import type { ApiDeps } from './deps.ts';
 import { accountingOf } from './progress.ts';
 import type { Import, ImportSummary } from './schemas/imports.ts';
@@ -9,6 +10,8 @@ type ImportJson = z.input<typeof Import>;
 type SummaryJson = z.input<typeof ImportSummary>;
 
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
+
+const { revertSeconds } = retentionFrom(process.env);
 
 /** True once there is a file to run on: it was accepted, or the run fetches it by itself. */
 const hasFile = (i: StoredImport): boolean => i.objectEtag !== null || i.source.kind !== 'upload';
@@ -27,13 +30,22 @@ export function actionsOf(i: StoredImport): ImportJson['actions'] {
       return i.waitingFor?.what === 'mapping'
         ? ['confirm-mapping', 'cancel', 'discard']
         : ['approve', 'discard', 'cancel'];
+    case 'reverting':
+      return i.waitingFor?.what === 'resume' ? ['resume', 'cancel'] : ['pause', 'cancel'];
     case 'failed':
     case 'cancelled':
     case 'unproven':
-      return hasFile(i) ? ['retry'] : [];
+      return [...(hasFile(i) ? ['retry' as const] : []), ...undoing(i)];
     default:
-      return [];
+      return undoing(i);
   }
+}
+
+/** What was changed can be undone for a while. */
+function undoing(i: StoredImport): 'revert'[] {
+  const changed = (i.accounting?.['created'] ?? 0) + (i.accounting?.['updated'] ?? 0);
+  const ended = i.finishedAt?.getTime() ?? 0;
+  return changed > 0 && Date.now() < ended + revertSeconds * 1000 ? ['revert'] : [];
 }
 
 /** An import in a list. */

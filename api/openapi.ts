@@ -8,6 +8,7 @@ import { datasetRoutes } from './schemas/datasets.ts';
 import { importRoutes } from './schemas/imports.ts';
 import { intakeRoutes } from './schemas/intake.ts';
 import { previewRoutes } from './schemas/preview.ts';
+import { revertRoutes } from './schemas/reverts.ts';
 import { serviceRoutes } from './schemas/service.ts';
 import { deliveryRoutes } from './schemas/deliveries.ts';
 import { syncRoutes } from './schemas/syncs.ts';
@@ -18,6 +19,7 @@ export const allRoutes: RouteSpec[] = [
   ...intakeRoutes,
   ...importRoutes,
   ...actionRoutes,
+  ...revertRoutes,
   ...previewRoutes,
   ...datasetRoutes,
   ...accessRoutes,

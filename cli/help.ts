@@ -33,6 +33,12 @@ ${IMPORT_OPTIONS}
     'waybill cancel ID [--reason TEXT] [--json]\n\nEnds a run. What was committed stays; "retry" goes on from there.\n',
   retry:
     'waybill retry ID [--json]\n\nRuns a failed or cancelled import again, from where it stopped, without a new upload.\n',
+  revert: `waybill revert ID [--preview] [--force changed,seen-later] [--reason TEXT] [--json]
+
+Undoes an import that has ended: records that it created are removed, records that it updated get back what they had.
+What was changed since, what a later import had a row for, and what others refer to is left alone and listed; --force
+undoes it all the same (never what others refer to). --preview only says what would be done.
+`,
   errors:
     'waybill errors ID [--csv] [--limit N] [--json]\n\nThe issues of a run. --csv prints the whole report, to be corrected and imported again.\n',
   proof: 'waybill proof ID\n\nPrints the proof of a run: hashes, receipts, accounting, checks.\n',
@@ -63,7 +69,7 @@ const OVERVIEW = `waybill: durable file imports into PostgreSQL
   import FILE --dataset NAME    import a file
   plan FILE --dataset NAME      decide every row and stop before writing
   apply ID, discard ID          answer a plan
-  watch, pause, resume, cancel, retry ID
+  watch, pause, resume, cancel, retry, revert ID
   errors ID, proof ID, imports
   webhooks, syncs               tell others; fetch by itself
   inspect FILE, convert FILE    offline: what a file is; as clean UTF-8 CSV

@@ -15,6 +15,7 @@ const commands: Record<string, () => Promise<Command>> = {
   resume: async () => (await runs()).resumeCommand,
   cancel: async () => (await runs()).cancelCommand,
   retry: async () => (await runs()).retryCommand,
+  revert: async () => (await import('./revert.ts')).revertCommand,
   imports: async () => (await import('./listing.ts')).importsCommand,
   errors: async () => (await import('./listing.ts')).errorsCommand,
   proof: async () => (await import('./listing.ts')).proofCommand,

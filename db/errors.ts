@@ -1,6 +1,9 @@
 /** The run is stopped, taken over or of an older epoch: the caller must touch nothing. */
 export const isFenced = (error: unknown): boolean => codeOf(error) === 'WB001';
 
+/** The import cannot be undone as it stands; `hint` is its code, the message a sentence for a person. */
+export const isNotRevertable = (error: unknown): boolean => codeOf(error) === 'WB409';
+
 /** The plan that was approved is not the plan that is there. */
 export const isPlanLost = (error: unknown): boolean => codeOf(error) === 'WB002';
 

@@ -6,10 +6,19 @@ import { planTable } from './plan.ts';
 export interface LaterImport {
   importId: string;
   lockKey: number;
-  reverted: boolean;
-  /** Plans of it that a revert of its own skipped records of: [lock key, revert]. */
-  reverts: number[];
+  /** Where it was undone itself. */
+  lastRevert: number | null;
 }
+
+export const revertTable = (lockKey: number, revert: number): string => `stage.revert_${lockKey}_${revert}`;
+
+/** Records that a revert has undone. */
+export const undoneRecords = (importId: string, lockKey: number, revert: number): string =>
+  `select e._record from ${revertTable(lockKey, revert)} e
+   join waybill.revert_batches b on b.import_id = ${quoteText(importId)} and b.revert = ${revert} and e._place between b.first_place and b.last_place
+   join waybill.revert_receipts c on (c.import_id, c.revert, c.batch) = (b.import_id, b.revert, b.batch)
+   where e._decision in ('remove', 'restore') and not exists (select from waybill.revert_outcomes o
+     where o.import_id = ${quoteText(importId)} and o.revert = ${revert} and o.record = e._record)`;
 
 /** First and last seq of the receipted batches of an import, and when each was committed. */
 export const receiptTimes = (importId: string): string =>
@@ -20,17 +29,16 @@ export const receiptTimes = (importId: string): string =>
 export async function laterImports(
   client: pg.Pool | pg.PoolClient,
   importId: string,
-  turn: string,
 ): Promise<LaterImport[]> {
   const found = await client.query<LaterImport>(
-    `select i.import_id as "importId", i.lock_key as "lockKey", i.status = 'reverted' as reverted,
-       array(select v.revert from waybill.reverts v where v.import_id = i.import_id and v.planned_at is not null order by 1) as reverts
+    `select i.import_id as "importId", i.lock_key as "lockKey", case when i.status = 'reverted' then
+         (select max(v.revert) from waybill.reverts v where v.import_id = i.import_id and v.planned_at is not null) end as "lastRevert"
      from waybill.imports i
-     where i.turn = $2 and i.import_id <> $1 and to_regclass('stage.plan_' || i.lock_key) is not null
+     where i.turn = (select turn from waybill.imports where import_id = $1) and i.import_id <> $1 and to_regclass('stage.plan_' || i.lock_key) is not null
        and exists (select from waybill.receipts r where r.import_id = i.import_id and r.committed_at >
          (select min(m.committed_at) from waybill.receipts m where m.import_id = $1))
      order by i.lock_key`,
-    [importId, turn],
+    [importId],
   );
   return found.rows;
 }
@@ -60,9 +68,11 @@ export async function sightings(
     const plan = planTable(one.lockKey);
     const select = keys.map((key) => (asText ? `p.${key.name}::text as ${key.name}` : `p.${key.name}`));
     const id = quoteText(one.importId);
-    const kept = one.reverted
-      ? ` and p._record in (${one.reverts.map((revert) => `select _record from stage.revert_${one.lockKey}_${revert} where _decision = 'skip' union all select record from waybill.revert_outcomes where import_id = ${id} and revert = ${revert} and outcome <> 'gone'`).join(' union all ')})`
-      : '';
+    // The last revert's plan has every record that those before it did not undo.
+    const kept =
+      one.lastRevert !== null
+        ? ` and p._record in (select _record from ${revertTable(one.lockKey, one.lastRevert)} where _decision <> 'gone' except ${undoneRecords(one.importId, one.lockKey, one.lastRevert)})`
+        : '';
     parts.push(
       `select ${select.join(', ')}, ${id}::text as import_id,
          case when p._seq is null then (select max(made_at) from waybill.plans where import_id = ${id})

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { comparable } from './apply-program.ts';
 import { quoteName, quoteText } from './connect.ts';
-import { laterImports, receiptTimes, sightings } from './later-imports.ts';
+import { laterImports, receiptTimes, sightings, undoneRecords } from './later-imports.ts';
 import { imagesTable, planTable } from './plan.ts';
 import { keyJoin, planKey, type Target } from './target.ts';
 
@@ -17,14 +17,11 @@ export interface RevertRequest {
   importId: string;
   lockKey: number;
   tenantId: string;
-  turn: string;
   target: Target;
   onConflict: OnConflict;
   /** Those that earlier reverts of this import have undone are left out. */
   revert: number;
 }
-
-export const revertTable = (lockKey: number, revert: number): string => `stage.revert_${lockKey}_${revert}`;
 
 /** A table that refers to the target. */
 interface Reference {
@@ -174,12 +171,12 @@ export async function decisions(
   shape: Shape,
   only = 'true',
 ): Promise<string> {
-  const { importId, lockKey, tenantId, turn, target, onConflict, revert } = shape.request;
+  const { importId, lockKey, tenantId, target, onConflict, revert } = shape.request;
   const { written, spelled, keys } = shape;
   const [plan, images] = [planTable(lockKey), imagesTable(lockKey)];
   const list = (parts: string[]) => parts.map((part) => `, ${part}`).join('');
   const keysOf = (alias: string) => keys.map((key) => `${alias}.${key.name}`).join(', ');
-  const later = await sightings(client, await laterImports(client, importId, turn), shape.keys);
+  const later = await sightings(client, await laterImports(client, importId), shape.keys);
 
   const undone = (
     await client.query<{ revert: number }>(
@@ -262,14 +259,6 @@ export async function decisions(
       ${list([...written.map(({ name }) => quoteName('b_' + name)), ...written.map(({ name }) => quoteName('a_' + name)), ...spelled.map(({ name }) => quoteName('x_' + name))])}
     from f`;
 }
-
-/** Records that an earlier revert has undone. */
-const undoneRecords = (importId: string, lockKey: number, revert: number): string =>
-  `select e._record from ${revertTable(lockKey, revert)} e
-   join waybill.revert_batches b on b.import_id = ${quoteText(importId)} and b.revert = ${revert} and e._place between b.first_place and b.last_place
-   join waybill.revert_receipts c on (c.import_id, c.revert, c.batch) = (b.import_id, b.revert, b.batch)
-   where e._decision in ('remove', 'restore') and not exists (select from waybill.revert_outcomes o
-     where o.import_id = ${quoteText(importId)} and o.revert = ${revert} and o.record = e._record)`;
 
 /** What a preview and a plan count: records, what would be done, and each kind of conflict. */
 export interface RevertCounts {

@@ -1,19 +1,20 @@
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../test/database.ts';
-import { connectPool, withClient } from './connect.ts';
+import { connectPool } from './connect.ts';
 import { requestStop, reopenImport, resumeImport, takeTurn } from './control.ts';
 import {
   beginRevert,
   claimRevert,
-  conflictsOf,
   finishRevert,
+  listConflicts,
   listReverts,
   planRevert,
   previewRevert,
   revertBatches,
 } from './revert.ts';
-import { revertTable, type OnConflict, type RevertRequest } from './revert-plan.ts';
+import { revertTable } from './later-imports.ts';
+import type { OnConflict, RevertRequest } from './revert-plan.ts';
 import { applyAll, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
 import { describeTarget } from './target.ts';
 
@@ -82,7 +83,6 @@ async function requestOf(
     importId: staged.importId,
     lockKey: staged.lockKey,
     tenantId: 'default',
-    turn: 'catalog.products/default',
     target: await describeTarget(pool, 'catalog', 'products', 'products_key'),
     onConflict,
     revert,
@@ -186,16 +186,8 @@ describe('undoing an import', () => {
 });
 
 describe('conflicts are listed and left alone, or forced', () => {
-  const conflicts = async (staged: StagedImport, revert = 1) =>
-    withClient(pool, (client) =>
-      conflictsOf(client, {
-        table: revertTable(staged.lockKey, revert),
-        importId: staged.importId,
-        revert,
-        after: 0,
-        limit: 100,
-      }),
-    );
+  const conflicts = ({ importId, lockKey }: StagedImport, revert = 1) =>
+    listConflicts(pool, { lockKey, importId, revert, after: 0, limit: 100 });
 
   it('a record that was changed, in a written column or, where it was created, in any', async () => {
     await imported([{ sku: 'u', name: 'U', price: '1' }]);

@@ -7,12 +7,12 @@ import {
   decisions,
   moved,
   referencesOf,
-  revertTable,
   shapeOf,
   type OnConflict,
   type RevertCounts,
   type RevertRequest,
 } from './revert-plan.ts';
+import { revertTable } from './later-imports.ts';
 import { keyJoin } from './target.ts';
 
 /** Records of one batch of a revert. */
@@ -177,6 +177,8 @@ async function decideAll(client: pg.PoolClient, shape: Shape, table: string): Pr
     `create table ${table} with (autovacuum_enabled = false) as ${await decisions(client, shape)}`,
   );
   await client.query(`create index on ${table} using brin (_place) with (pages_per_range = 64)`);
+  // Half the proof that each record is undone once, and how its history finds it.
+  await client.query(`create unique index on ${table} (_record)`);
   await client.query(
     `insert into waybill.revert_batches (import_id, revert, batch, first_place, last_place, rows, digest)
      select $1, $2, ((_place - 1) / ${BATCH_RECORDS})::int + 1, min(_place), max(_place), count(*)::int, bit_xor(${rowHash(shape, 'p')})
@@ -253,6 +255,14 @@ export async function revertBatches(
       batches.first,
       batches.last,
     ]),
+  );
+}
+
+/** Throws WB409 with a sentence where the import cannot be undone as it stands. */
+export async function mayRevert(pool: pg.Pool, importId: string, windowSeconds: number): Promise<void> {
+  await pool.query(
+    'select waybill.must_be_revertable(i, make_interval(secs => $2)) from waybill.imports i where import_id = $1',
+    [importId, windowSeconds],
   );
 }
 
@@ -352,8 +362,19 @@ export interface RevertConflict {
   referencedBy: string | null;
 }
 
-/** Conflicts behind `after` (a place), in the order of the keys. */
-export async function conflictsOf(
+/** Conflicts of a revert behind `after` (a place), in the order of the keys; none before it is planned. */
+export async function listConflicts(
+  pool: pg.Pool,
+  page: { lockKey: number; importId: string; revert: number; after: number; limit: number },
+): Promise<(RevertConflict & { place: number })[]> {
+  const table = revertTable(page.lockKey, page.revert);
+  const [there] = (
+    await pool.query<{ there: boolean }>('select to_regclass($1) is not null as there', [table])
+  ).rows;
+  return there!.there ? conflictsOf(pool, { ...page, table }) : [];
+}
+
+async function conflictsOf(
   client: pg.Pool | pg.PoolClient,
   page: { table: string; importId: string; revert: number; after: number; limit: number },
 ): Promise<(RevertConflict & { place: number })[]> {

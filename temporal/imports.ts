@@ -43,7 +43,7 @@ export interface ImportRuns {
   /** Starts the run; if it runs already nothing happens. */
   start(run: StartImport): Promise<void>;
   signal(importId: string, what: RunSignal, message?: { actor?: string; reason?: string }): Promise<void>;
-  /** The same for the undoing of an import. */
+  /** The same for the undoing of an import; the database has been told already. */
   startRevert(run: StartImport): Promise<void>;
   signalRevert(
     importId: string,
@@ -116,7 +116,8 @@ export function createImportRuns(client: Client, { fair = true } = {}): ImportRu
         ...revertAttributes(run),
       });
     },
-    signalRevert: (importId, what, message) => signal(revertRunOf(importId), what, message),
+    signalRevert: (importId, what, message) =>
+      signal(revertRunOf(importId), what, { ...message, recorded: true }),
     confirmMapping: (importId, answer) => update(importId, 'confirmMapping', answer),
     approve: (importId, answer) => update(importId, 'approve', answer),
     discard: (importId, answer) => update(importId, 'discard', answer),

@@ -1,4 +1,4 @@
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type pg from 'pg';
 import { objectKeys } from '../storage/keys.ts';
@@ -6,6 +6,8 @@ import type { ObjectStore } from '../storage/objects.ts';
 import { requestStop, type ImportRow } from '../db/control.ts';
 import { withClient } from '../db/connect.ts';
 import { createImportRuns } from './imports.ts';
+import { reconcileReverts } from './reconcile-reverts.ts';
+import { isAlive, workflowState } from './workflow-state.ts';
 
 /** One reconciler at a time over all API processes. */
 const RECONCILER_LOCK = 7_295_004;
@@ -75,6 +77,7 @@ export async function reconcile({ pool, client, store, log }: ReconcilerDeps): P
           ),
         );
       }
+      await reconcileReverts({ pool, client, log });
       await abortLeftUploads(pool, store, log);
     } finally {
       await lock.query('select pg_advisory_unlock($1)', [RECONCILER_LOCK]);
@@ -87,7 +90,7 @@ async function reconcileOne(
   row: ImportRow & { receipts: number; restarts: number; restarted_at_receipts: number | null },
 ): Promise<void> {
   const { state, closedAt } = await workflowState(client, row.import_id);
-  if (state === 'RUNNING' || state === 'CONTINUED_AS_NEW' || state === 'PAUSED') return;
+  if (isAlive(state)) return;
   // Read again: between the list and Temporal's answer the run may have ended.
   const again = (
     await pool.query<{ status: string; epoch: number }>(
@@ -147,19 +150,6 @@ async function tidyEnded({ pool, client }: Pick<ReconcilerDeps, 'pool' | 'client
     [GRACE_SECONDS],
   );
   for (const row of left.rows) await start(client, row);
-}
-
-async function workflowState(
-  client: Client,
-  workflowId: string,
-): Promise<{ state: string; closedAt: Date | null }> {
-  try {
-    const found = await client.workflow.getHandle(workflowId).describe();
-    return { state: found.status.name, closedAt: found.closeTime ?? null };
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return { state: 'NOT_FOUND', closedAt: null };
-    throw error;
-  }
 }
 
 /** Ended as failed under the exclusive lock, in whatever open state it is. */

@@ -9,10 +9,12 @@ export interface Refusal {
   message: string;
 }
 
-interface Stop {
+export interface Stop {
   what: 'pause' | 'cancel';
   actor: string;
   reason?: string;
+  /** The database has been told already: said again, and late, it could stop what was begun since. */
+  recorded?: boolean;
 }
 
 /** The run was stopped from outside: what the database says decides what comes next. */

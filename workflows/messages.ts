@@ -28,9 +28,10 @@ export interface Progress {
   waitingFor: { what: string; since: string; nextTryAt?: string; message?: string } | null;
 }
 
-export const pauseSignal = defineSignal<[{ actor?: string }?]>('pause');
-export const resumeSignal = defineSignal<[{ actor?: string }?]>('resume');
-export const cancelSignal = defineSignal<[{ actor?: string; reason?: string }?]>('cancel');
+export const pauseSignal = defineSignal<[{ actor?: string; recorded?: boolean }?]>('pause');
+export const resumeSignal = defineSignal<[{ actor?: string; recorded?: boolean }?]>('resume');
+export const cancelSignal =
+  defineSignal<[{ actor?: string; reason?: string; recorded?: boolean }?]>('cancel');
 /** Comes with every start: a run that is just ending goes on with the import instead of missing it. */
 export const startedSignal = defineSignal('started');
 /** Sent by whoever gave a turn back to the next in line. */

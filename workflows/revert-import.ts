@@ -1,7 +1,7 @@
 import * as wf from '@temporalio/workflow';
 import type { RevertClaimed } from '../activities/revert.ts';
 import * as activities from './import-activities.ts';
-import { Interrupted, RunState } from './import-state.ts';
+import { Interrupted, RunState, type Stop } from './import-state.ts';
 import {
   cancelSignal,
   pauseSignal,
@@ -37,6 +37,7 @@ export async function revertImport(input: ImportFileInput): Promise<RevertResult
   let last: RevertResult = { status: 'over' };
 
   for (;;) {
+    let over = true;
     try {
       const claimed = await state.throughOutage(() => control().claimRevert({ importId, runId }));
       if (!claimed) return last;
@@ -47,13 +48,11 @@ export async function revertImport(input: ImportFileInput): Promise<RevertResult
       state.ended(last.status, last.result ?? null);
     } catch (error) {
       const ended = await settle(state, error, workflowId, runId);
-      if (ended) {
-        last = ended;
-        state.ended(ended.status, null);
-      }
+      if (ended) state.ended((last = ended).status, null);
+      else over = false;
     }
     // The same import may be undone further while this run ends: its start is then a signal to this one.
-    if (state.status !== 'reverting' && !state.restartWanted) {
+    if (over && !state.restartWanted) {
       await wf.condition(wf.allHandlersFinished);
       return last;
     }
@@ -102,7 +101,7 @@ async function settle(
   return wf.CancellationScope.nonCancellable(async () => {
     const stop = state.takeStop();
     if (stop) {
-      await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
+      await record(state, stop);
     } else if (!(
       error instanceof Interrupted ||
       wf.isCancellation(error) ||
@@ -131,20 +130,23 @@ async function settle(
       const stop = state.takeStop();
       const resume = state.takeResume();
       state.status = 'reverting';
-      if (stop) await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
+      if (stop) await record(state, stop);
       else if (resume) await state.throughOutage(() => control().resume({ importId, ...resume }));
     }
   });
 }
 
+/** Tells the database of a stop that came as a bare signal. */
+async function record(state: RunState, { recorded, ...stop }: Stop): Promise<void> {
+  if (recorded) return;
+  const { importId } = state;
+  await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
+}
+
 function listen(state: RunState): void {
   wf.setHandler(progressQuery, (): Progress => state.progress());
-  wf.setHandler(pauseSignal, (message) =>
-    state.wantStop({ what: 'pause', actor: message?.actor ?? 'a signal' }),
-  );
-  wf.setHandler(cancelSignal, (message) =>
-    state.wantStop({ what: 'cancel', actor: message?.actor ?? 'a signal', reason: message?.reason }),
-  );
+  wf.setHandler(pauseSignal, (message) => state.wantStop({ what: 'pause', actor: 'a signal', ...message }));
+  wf.setHandler(cancelSignal, (message) => state.wantStop({ what: 'cancel', actor: 'a signal', ...message }));
   wf.setHandler(resumeSignal, (message) => state.wantResume(message?.actor ?? 'a signal'));
   wf.setHandler(startedSignal, () => {
     state.restartWanted = true;

@@ -10,6 +10,7 @@ import { ApiError } from '../problem.ts';
 import * as routes from '../schemas/actions.ts';
 import { serve } from '../serve.ts';
 import { importOf } from './imports.ts';
+import { steerRevert } from './reverts.ts';
 
 type Action = ReturnType<typeof actionsOf>[number];
 
@@ -66,7 +67,10 @@ export function registerActions(router: Router, deps: ApiDeps): void {
 
   serve(router, deps, routes.pauseImport, async ({ params: { id }, body, caller }) => {
     const stored = await importOf(deps, caller, id);
-    if (stored.status !== 'paused') {
+    if (stored.status === 'reverting') {
+      await ready(caller, id, 'pause');
+      await steerRevert(deps, id, 'pause', { actor: caller.name, reason: body.reason });
+    } else if (stored.status !== 'paused') {
       await ready(caller, id, 'pause');
       const after = await requestStop(pool, {
         importId: id,
@@ -81,16 +85,23 @@ export function registerActions(router: Router, deps: ApiDeps): void {
   });
 
   serve(router, deps, routes.resumeImport, async ({ params: { id }, body, caller }) => {
-    await ready(caller, id, 'resume');
-    await resumeImport(pool, id, caller.name);
+    const stored = await ready(caller, id, 'resume');
+    if (stored.status === 'reverting') {
+      await steerRevert(deps, id, 'resume', { actor: caller.name });
+    } else {
+      await resumeImport(pool, id, caller.name);
+      await tellTemporal(deps, id, () => runs.signal(id, 'resume', { actor: caller.name }));
+    }
     await note(caller, id, 'resume', body.reason);
-    await tellTemporal(deps, id, () => runs.signal(id, 'resume', { actor: caller.name }));
     return now(caller, id);
   });
 
   serve(router, deps, routes.cancelImport, async ({ params: { id }, body, caller }) => {
     const stored = await importOf(deps, caller, id);
-    if (stored.status !== 'cancelled') {
+    if (stored.status === 'reverting') {
+      await ready(caller, id, 'cancel');
+      await steerRevert(deps, id, 'cancel', { actor: caller.name, reason: body.reason });
+    } else if (stored.status !== 'cancelled') {
       await ready(caller, id, 'cancel');
       const after = await requestStop(pool, {
         importId: id,

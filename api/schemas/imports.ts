@@ -69,7 +69,9 @@ export const Import = z
     proofUrl: z.string().nullable(),
     workflowUrl: z.string().nullable().meta({ description: 'The run in the Temporal Web UI.' }),
     actions: z
-      .array(z.enum(['pause', 'resume', 'cancel', 'retry', 'approve', 'discard', 'confirm-mapping']))
+      .array(
+        z.enum(['pause', 'resume', 'cancel', 'retry', 'approve', 'discard', 'confirm-mapping', 'revert']),
+      )
       .meta({ description: 'What can be asked of the run as it stands.' }),
   })
   .meta({ id: 'Import' });

@@ -48,6 +48,246 @@ export type FileReading = {
     header_row?: number;
 };
 
+export type RevertOnConflict = {
+    /**
+     * Records that are not as the import left them. By force, what was changed since is lost.
+     */
+    changed?: 'skip' | 'force';
+    /**
+     * Records whose key a later import had a row for, also one that found them equal.
+     */
+    seenLater?: 'skip' | 'force';
+    /**
+     * Records that others refer to are never removed.
+     */
+    referenced?: 'skip';
+};
+
+export type NewDataset = {
+    name: string;
+    title?: {
+        en: string;
+        ja: string;
+    };
+    target: {
+        schema: string;
+        table: string;
+    };
+    /**
+     * Fields of the natural key.
+     */
+    key: Array<string>;
+    /**
+     * The full unique index of the target that makes it one.
+     */
+    keyIndex: string;
+    /**
+     * Which record of a key counts in one file.
+     */
+    duplicates?: 'last' | 'first';
+    rules?: Array<DatasetRule>;
+    fields: Array<{
+        name: string;
+        /**
+         * Column of the target table.
+         */
+        column: string;
+        title?: {
+            en: string;
+            ja: string;
+        };
+        type: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'phone';
+        required?: boolean;
+        /**
+         * What an empty cell means.
+         */
+        empty?: 'keep' | 'clear' | 'block';
+        aliases?: Array<string>;
+        minLength?: number;
+        maxLength?: number;
+        /**
+         * Digits of a decimal in all.
+         */
+        precision?: number;
+        /**
+         * Digits after the point; nothing is rounded.
+         */
+        scale?: number;
+        /**
+         * A number, or a date: 2026-01-31, today, today-30.
+         */
+        min?: string;
+        max?: string;
+        /**
+         * More than this.
+         */
+        above?: string;
+        /**
+         * Less than this.
+         */
+        below?: string;
+        /**
+         * A regular expression for the whole value.
+         */
+        pattern?: string;
+        enum?: Array<string>;
+        /**
+         * E-mail and phone: written in one way.
+         */
+        normalise?: boolean;
+        /**
+         * Of phone numbers without a country code (ISO 3166).
+         */
+        country?: string;
+        /**
+         * Limits that only warn.
+         */
+        warn?: Array<'too_short' | 'too_long' | 'not_in_list' | 'wrong_pattern' | 'below_minimum' | 'above_maximum'>;
+        /**
+         * Not read: `key` of the dataset says it.
+         */
+        key?: boolean;
+    }>;
+    /**
+     * Not read.
+     */
+    version?: number;
+    /**
+     * Not read.
+     */
+    builtIn?: boolean;
+};
+
+/**
+ * What is about more than one cell.
+ */
+export type DatasetRule = {
+    kind: 'compare';
+    left: string;
+    operator: '<' | '<=' | '=' | '<>' | '>=' | '>';
+    right: string;
+    severity?: 'error' | 'warning';
+} | {
+    kind: 'unique';
+    fields: Array<string>;
+    index?: string;
+    severity?: 'error' | 'warning';
+} | {
+    kind: 'reference';
+    fields: Array<string>;
+    to: {
+        schema: string;
+        table: string;
+        columns: Array<string>;
+        tenantColumn?: string;
+    } | {
+        dataset: string;
+    };
+    severity?: 'error' | 'warning';
+} | {
+    kind: 'type';
+    field: string;
+    type: string;
+};
+
+export type ChangedDataset = {
+    /**
+     * Not read.
+     */
+    name?: string;
+    title?: {
+        en: string;
+        ja: string;
+    };
+    target: {
+        schema: string;
+        table: string;
+    };
+    /**
+     * Fields of the natural key.
+     */
+    key: Array<string>;
+    /**
+     * The full unique index of the target that makes it one.
+     */
+    keyIndex: string;
+    /**
+     * Which record of a key counts in one file.
+     */
+    duplicates?: 'last' | 'first';
+    rules?: Array<DatasetRule>;
+    fields: Array<{
+        name: string;
+        /**
+         * Column of the target table.
+         */
+        column: string;
+        title?: {
+            en: string;
+            ja: string;
+        };
+        type: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'phone';
+        required?: boolean;
+        /**
+         * What an empty cell means.
+         */
+        empty?: 'keep' | 'clear' | 'block';
+        aliases?: Array<string>;
+        minLength?: number;
+        maxLength?: number;
+        /**
+         * Digits of a decimal in all.
+         */
+        precision?: number;
+        /**
+         * Digits after the point; nothing is rounded.
+         */
+        scale?: number;
+        /**
+         * A number, or a date: 2026-01-31, today, today-30.
+         */
+        min?: string;
+        max?: string;
+        /**
+         * More than this.
+         */
+        above?: string;
+        /**
+         * Less than this.
+         */
+        below?: string;
+        /**
+         * A regular expression for the whole value.
+         */
+        pattern?: string;
+        enum?: Array<string>;
+        /**
+         * E-mail and phone: written in one way.
+         */
+        normalise?: boolean;
+        /**
+         * Of phone numbers without a country code (ISO 3166).
+         */
+        country?: string;
+        /**
+         * Limits that only warn.
+         */
+        warn?: Array<'too_short' | 'too_long' | 'not_in_list' | 'wrong_pattern' | 'below_minimum' | 'above_maximum'>;
+        /**
+         * Not read: `key` of the dataset says it.
+         */
+        key?: boolean;
+    }>;
+    /**
+     * Not read.
+     */
+    version?: number;
+    /**
+     * Not read.
+     */
+    builtIn?: boolean;
+};
+
 export type Upload = {
     /**
      * Id of the import; the same as its upload, its job and its workflow.
@@ -273,7 +513,7 @@ export type Import = {
     /**
      * What can be asked of the run as it stands.
      */
-    actions: Array<'pause' | 'resume' | 'cancel' | 'retry' | 'approve' | 'discard' | 'confirm-mapping'>;
+    actions: Array<'pause' | 'resume' | 'cancel' | 'retry' | 'approve' | 'discard' | 'confirm-mapping' | 'revert'>;
 };
 
 export type ImportProgress = {
@@ -681,6 +921,168 @@ export type ActivityPage = {
     }>;
 };
 
+export type Revert = {
+    /**
+     * Id of the import; the same as its upload, its job and its workflow.
+     */
+    importId: string;
+    possible: boolean;
+    /**
+     * Why it is not possible now.
+     */
+    why: {
+        code: string;
+        message: string;
+    } | null;
+    /**
+     * End of the time in which it can be undone.
+     */
+    until: string | null;
+    /**
+     * The newest first.
+     */
+    runs: Array<RevertRun>;
+};
+
+export type RevertRun = {
+    revert: number;
+    state: 'running' | 'paused' | 'done' | 'cancelled' | 'failed' | 'unproven';
+    onConflict: RevertOnConflictOutput;
+    requestedBy: string;
+    requestedAt: string;
+    reason: string | null;
+    plannedAt: string | null;
+    finishedAt: string | null;
+    /**
+     * Null until it is planned, in its turn.
+     */
+    counts: RevertCounts | null;
+    /**
+     * Records of batches with a receipt.
+     */
+    done: number;
+    result: {
+        removed: number;
+        restored: number;
+        gone: number;
+        skipped: number;
+        failed: number;
+    };
+    error: {
+        code: string;
+        message: string;
+    } | null;
+    workflowUrl: string | null;
+};
+
+export type RevertCounts = {
+    /**
+     * Created or updated by the import and not undone yet.
+     */
+    records: number;
+    /**
+     * Created records to be removed.
+     */
+    remove: number;
+    /**
+     * Updated records to be given back their values.
+     */
+    restore: number;
+    /**
+     * Created records that are no longer there.
+     */
+    gone: number;
+    /**
+     * Records in conflict that are left as they are.
+     */
+    skip: number;
+    conflicts: {
+        changed: number;
+        seenLater: number;
+        referenced: number;
+    };
+};
+
+export type RevertAnswer = {
+    /**
+     * Id of the import; the same as its upload, its job and its workflow.
+     */
+    importId: string;
+    possible: boolean;
+    /**
+     * Why it is not possible now.
+     */
+    why: {
+        code: string;
+        message: string;
+    } | null;
+    /**
+     * End of the time in which it can be undone.
+     */
+    until: string | null;
+    /**
+     * The newest first.
+     */
+    runs: Array<RevertRun>;
+    preview: {
+        counts: RevertCounts;
+        conflicts: Array<RevertConflict>;
+    } | null;
+};
+
+export type RevertConflict = {
+    /**
+     * Row of the import that created or updated the record.
+     */
+    record: number;
+    line: number;
+    key: string;
+    change: 'created' | 'updated';
+    /**
+     * Empty where it was met only while the record was written.
+     */
+    kinds: Array<'changed' | 'seenLater' | 'referenced'>;
+    decision: 'remove' | 'restore' | 'skip' | 'gone';
+    /**
+     * What came of it, where that is not what was decided.
+     */
+    outcome: 'gone' | 'skipped' | 'failed' | null;
+    message: string | null;
+    /**
+     * By column, before the import; null where it created it.
+     */
+    before: {
+        [key: string]: string | null;
+    } | null;
+    /**
+     * As the import left it.
+     */
+    left: {
+        [key: string]: string | null;
+    };
+    /**
+     * As it was found; null where it is gone.
+     */
+    now: {
+        [key: string]: string | null;
+    } | null;
+    /**
+     * The last later import that had a row for this key.
+     */
+    seenBy: {
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        importId: string;
+        fileName: string;
+        createdBy: string;
+    } | null;
+    /**
+     * Table and constraint.
+     */
+    referencedBy: string | null;
+};
+
 export type DatasetList = {
     items: Array<Dataset>;
 };
@@ -688,6 +1090,7 @@ export type DatasetList = {
 export type Dataset = {
     name: string;
     version: number;
+    builtIn: boolean;
     title: {
         en: string;
         ja: string;
@@ -696,10 +1099,25 @@ export type Dataset = {
         schema: string;
         table: string;
     };
+    /**
+     * Fields of the natural key.
+     */
     key: Array<string>;
+    /**
+     * The full unique index of the target that makes it one.
+     */
+    keyIndex: string;
+    /**
+     * Which record of a key counts in one file.
+     */
     duplicates: 'last' | 'first';
+    rules: Array<DatasetRule>;
     fields: Array<{
         name: string;
+        /**
+         * Column of the target table.
+         */
+        column: string;
         title: {
             en: string;
             ja: string;
@@ -707,18 +1125,69 @@ export type Dataset = {
         type: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'phone';
         required: boolean;
         /**
-         * Part of the natural key.
-         */
-        key: boolean;
-        /**
          * What an empty cell means.
          */
         empty: 'keep' | 'clear' | 'block';
         aliases: Array<string>;
+        minLength?: number;
         maxLength?: number;
+        /**
+         * Digits of a decimal in all.
+         */
+        precision?: number;
+        /**
+         * Digits after the point; nothing is rounded.
+         */
+        scale?: number;
+        /**
+         * A number, or a date: 2026-01-31, today, today-30.
+         */
         min?: string;
         max?: string;
+        /**
+         * More than this.
+         */
+        above?: string;
+        /**
+         * Less than this.
+         */
+        below?: string;
+        /**
+         * A regular expression for the whole value.
+         */
+        pattern?: string;
         enum?: Array<string>;
+        /**
+         * E-mail and phone: written in one way.
+         */
+        normalise?: boolean;
+        /**
+         * Of phone numbers without a country code (ISO 3166).
+         */
+        country?: string;
+        /**
+         * Limits that only warn.
+         */
+        warn?: Array<'too_short' | 'too_long' | 'not_in_list' | 'wrong_pattern' | 'below_minimum' | 'above_maximum'>;
+        /**
+         * Part of the natural key.
+         */
+        key: boolean;
+    }>;
+};
+
+export type Introspection = {
+    dataset: Dataset;
+    /**
+     * Unique indexes that could be the key, the likeliest first.
+     */
+    keys: Array<{
+        index: string;
+        columns: Array<string>;
+    }>;
+    notes: Array<{
+        code: string;
+        message: string;
     }>;
 };
 
@@ -931,6 +1400,21 @@ export type Readiness = {
     };
 };
 
+export type RevertOnConflictOutput = {
+    /**
+     * Records that are not as the import left them. By force, what was changed since is lost.
+     */
+    changed: 'skip' | 'force';
+    /**
+     * Records whose key a later import had a row for, also one that found them equal.
+     */
+    seenLater: 'skip' | 'force';
+    /**
+     * Records that others refer to are never removed.
+     */
+    referenced: 'skip';
+};
+
 export type InitiateImportData = {
     body: {
         /**
@@ -988,6 +1472,10 @@ export type InitiateImportErrors = {
      * Understood, and wrong.
      */
     422: Problem;
+    /**
+     * Too many tries; wait.
+     */
+    429: Problem;
     /**
      * Something that this needs does not answer.
      */
@@ -2280,6 +2768,171 @@ export type ConfirmMappingResponses = {
 
 export type ConfirmMappingResponse = ConfirmMappingResponses[keyof ConfirmMappingResponses];
 
+export type ShowRevertData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/imports/{id}/revert';
+};
+
+export type ShowRevertErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+};
+
+export type ShowRevertError = ShowRevertErrors[keyof ShowRevertErrors];
+
+export type ShowRevertResponses = {
+    /**
+     * What was undone and what can be.
+     */
+    200: Revert;
+};
+
+export type ShowRevertResponse = ShowRevertResponses[keyof ShowRevertResponses];
+
+export type RevertImportData = {
+    body: {
+        /**
+         * Only look: nothing is written.
+         */
+        preview?: boolean;
+        /**
+         * `force` is for approvers and above: it overwrites what others did.
+         */
+        onConflict?: RevertOnConflict;
+        reason?: string;
+    };
+    path: {
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/imports/{id}/revert';
+};
+
+export type RevertImportErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Not possible as things stand.
+     */
+    409: Problem;
+    /**
+     * Larger than allowed.
+     */
+    413: Problem;
+    /**
+     * Not a kind of content that is taken.
+     */
+    415: Problem;
+    /**
+     * Something that this needs does not answer.
+     */
+    503: Problem;
+};
+
+export type RevertImportError = RevertImportErrors[keyof RevertImportErrors];
+
+export type RevertImportResponses = {
+    /**
+     * How it stands; with `preview` what would be done, and the first 100 conflicts.
+     */
+    200: RevertAnswer;
+};
+
+export type RevertImportResponse = RevertImportResponses[keyof RevertImportResponses];
+
+export type ListRevertConflictsData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * `nextCursor` of the page before.
+         */
+        cursor?: string;
+        limit?: number;
+        /**
+         * The newest without it.
+         */
+        revert?: number;
+    };
+    url: '/api/imports/{id}/revert/conflicts';
+};
+
+export type ListRevertConflictsErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+};
+
+export type ListRevertConflictsError = ListRevertConflictsErrors[keyof ListRevertConflictsErrors];
+
+export type ListRevertConflictsResponses = {
+    /**
+     * One page, in the order of the keys.
+     */
+    200: {
+        items: Array<RevertConflict>;
+        nextCursor: string | null;
+    };
+};
+
+export type ListRevertConflictsResponse = ListRevertConflictsResponses[keyof ListRevertConflictsResponses];
+
 export type ListDatasetsData = {
     body?: never;
     path?: never;
@@ -2308,6 +2961,98 @@ export type ListDatasetsResponses = {
 };
 
 export type ListDatasetsResponse = ListDatasetsResponses[keyof ListDatasetsResponses];
+
+export type CreateDatasetData = {
+    body: NewDataset;
+    path?: never;
+    query?: never;
+    url: '/api/datasets';
+};
+
+export type CreateDatasetErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Not possible as things stand.
+     */
+    409: Problem;
+    /**
+     * Larger than allowed.
+     */
+    413: Problem;
+    /**
+     * Not a kind of content that is taken.
+     */
+    415: Problem;
+    /**
+     * Understood, and wrong.
+     */
+    422: Problem;
+};
+
+export type CreateDatasetError = CreateDatasetErrors[keyof CreateDatasetErrors];
+
+export type CreateDatasetResponses = {
+    /**
+     * The dataset, in its first version.
+     */
+    201: Dataset;
+};
+
+export type CreateDatasetResponse = CreateDatasetResponses[keyof CreateDatasetResponses];
+
+export type RemoveDatasetData = {
+    body?: never;
+    path: {
+        name: string;
+    };
+    query?: never;
+    url: '/api/datasets/{name}';
+};
+
+export type RemoveDatasetErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Not possible as things stand.
+     */
+    409: Problem;
+};
+
+export type RemoveDatasetError = RemoveDatasetErrors[keyof RemoveDatasetErrors];
+
+export type RemoveDatasetResponses = {
+    /**
+     * Removed.
+     */
+    204: void;
+};
+
+export type RemoveDatasetResponse = RemoveDatasetResponses[keyof RemoveDatasetResponses];
 
 export type ShowDatasetData = {
     body?: never;
@@ -2347,6 +3092,117 @@ export type ShowDatasetResponses = {
 };
 
 export type ShowDatasetResponse = ShowDatasetResponses[keyof ShowDatasetResponses];
+
+export type ChangeDatasetData = {
+    body: ChangedDataset;
+    path: {
+        name: string;
+    };
+    query?: never;
+    url: '/api/datasets/{name}';
+};
+
+export type ChangeDatasetErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Not possible as things stand.
+     */
+    409: Problem;
+    /**
+     * Larger than allowed.
+     */
+    413: Problem;
+    /**
+     * Not a kind of content that is taken.
+     */
+    415: Problem;
+    /**
+     * Understood, and wrong.
+     */
+    422: Problem;
+};
+
+export type ChangeDatasetError = ChangeDatasetErrors[keyof ChangeDatasetErrors];
+
+export type ChangeDatasetResponses = {
+    /**
+     * The dataset as it is now.
+     */
+    200: Dataset;
+};
+
+export type ChangeDatasetResponse = ChangeDatasetResponses[keyof ChangeDatasetResponses];
+
+export type IntrospectTableData = {
+    body: {
+        schema: string;
+        table: string;
+        /**
+         * The dataset's name; the table's own unless said otherwise.
+         */
+        name?: string;
+        /**
+         * Unique index to take as the key.
+         */
+        key?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/datasets/introspect';
+};
+
+export type IntrospectTableErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Larger than allowed.
+     */
+    413: Problem;
+    /**
+     * Not a kind of content that is taken.
+     */
+    415: Problem;
+    /**
+     * Understood, and wrong.
+     */
+    422: Problem;
+};
+
+export type IntrospectTableError = IntrospectTableErrors[keyof IntrospectTableErrors];
+
+export type IntrospectTableResponses = {
+    /**
+     * What the catalog says, as a dataset; what it leaves to the database, as notes.
+     */
+    200: Introspection;
+};
+
+export type IntrospectTableResponse = IntrospectTableResponses[keyof IntrospectTableResponses];
 
 export type ListRecordsData = {
     body?: never;
