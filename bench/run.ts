@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { benchFairness } from './fairness.ts';
+import { benchCorpus } from './corpus.ts';
 import { benchLoad } from './load.ts';
 
 const { values, positionals } = parseArgs({
@@ -14,7 +15,10 @@ switch (positionals[0] ?? 'load') {
   case 'fairness':
     await benchFairness();
     break;
+  case 'corpus':
+    await benchCorpus();
+    break;
   default:
-    console.error(`There is no bench named ${positionals[0]}. There is: load, fairness.`);
+    console.error(`There is no bench named ${positionals[0]}. There is: corpus, load, fairness.`);
     process.exitCode = 2;
 }

@@ -3,9 +3,10 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import type { Writable } from 'node:stream';
 import { gunzip } from '../intake/container.ts';
-import { scanSegment } from '../intake/parse-segment.ts';
 import { LIMITS } from '../intake/receive.ts';
-import { rejectionMessage } from '../intake/rejections.ts';
+import { scanSegment } from '../intake/parse-segment.ts';
+import { csvText } from '../intake/csv-line.ts';
+import { rejectionMessage, suggestedCells } from '../intake/rejections.ts';
 import { fieldText, OK, REJECT_CODES, visibleText, type RecordScanner } from '../intake/scan.ts';
 import { SourceBytes } from '../intake/source-bytes.ts';
 import type { Manifest } from '../intake/types.ts';
@@ -15,17 +16,25 @@ const CHUNK_CHARACTERS = 64 * 1024;
 const RAW_BYTES = 1024;
 const LINE_END = '\r\n';
 
-/** `waybill convert FILE [--rejects FILE]`: any file as UTF-8 RFC 4180 on stdout; offline, in bounded memory. */
+/**
+ * `waybill convert FILE [--rejects FILE] [--repair]`: any file as UTF-8 RFC 4180 on stdout; offline, in bounded memory.
+ * With `--repair`, rejected records for which there is one certain repair are written repaired.
+ */
 export function convertCommand(argv: string[], streams: Streams = process): Promise<number> {
   return offline(streams, async () => {
     const args = offlineArguments(argv, 'convert');
     await withFile(args, async (file) => {
       const out = new Pacer(streams.stdout);
       const rejects = args.rejects === null ? null : new Pacer(createWriteStream(args.rejects));
-      await convert(file, out, rejects);
+      const repaired = await convert(file, out, rejects, args.repair);
       await out.flush();
       if (rejects) await rejects.close();
-      const { rejected } = file.manifest;
+      if (args.repair) {
+        streams.stderr.write(
+          `waybill: ${repaired === 1 ? '1 row was' : `${repaired} rows were`} repaired${rejects ? '; --rejects marks them' : ''}.\n`,
+        );
+      }
+      const rejected = file.manifest.rejected - repaired;
       if (rejected > 0 && !rejects) {
         streams.stderr.write(
           `waybill: ${rejected} rows could not be read and were left out; --rejects FILE lists them.\n`,
@@ -35,12 +44,19 @@ export function convertCommand(argv: string[], streams: Streams = process): Prom
   });
 }
 
-async function convert(file: OfflineFile, out: Pacer, rejects: Pacer | null): Promise<void> {
+/** Answers how many rejected records were written as they should have been. */
+async function convert(
+  file: OfflineFile,
+  out: Pacer,
+  rejects: Pacer | null,
+  repair: boolean,
+): Promise<number> {
   const { manifest } = file;
   const dialect = manifest.canonicalDialect;
   const path = manifest.canonical === 'raw' ? file.path : file.canonicalPath;
   const width = manifest.columns.length;
   const source = rejects ? sourceOf(file) : null;
+  let repaired = 0;
   if (manifest.headerRow !== null)
     await out.write(recordLine(manifest.columns.map(({ original }) => original)));
   for (const segment of manifest.segments) {
@@ -55,20 +71,27 @@ async function convert(file: OfflineFile, out: Pacer, rejects: Pacer | null): Pr
         const cells: string[] = [];
         for (let field = 0; field < width; field++) cells.push(fieldText(scanner, field, dialect));
         await out.write(recordLine(cells));
-      } else if (rejects)
-        await rejects.write(`${JSON.stringify(await rejectionOf(scanner, manifest, source))}\n`);
+        continue;
+      }
+      const suggestion = repair || rejects ? suggestedCells(scanner, manifest.columns, dialect) : null;
+      const applied = repair && suggestion !== null;
+      if (applied) {
+        repaired++;
+        await out.write(recordLine(suggestion));
+      }
+      if (rejects) {
+        const entry = { ...(await rejectionOf(scanner, manifest, source)), suggestion };
+        await rejects.write(`${JSON.stringify(applied ? { ...entry, repaired: true } : entry)}\n`);
+      }
     }
   }
+  return repaired;
 }
 
 function recordLine(cells: string[]): string {
   // A record of one empty cell would be a blank line, which readers skip.
   if (cells.length === 1 && cells[0] === '') return `""${LINE_END}`;
-  return `${cells.map(quoteIfNeeded).join(',')}${LINE_END}`;
-}
-
-function quoteIfNeeded(cell: string): string {
-  return /[",\r\n]/u.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+  return `${csvText(cells)}${LINE_END}`;
 }
 
 async function rejectionOf(scanner: RecordScanner, manifest: Manifest, source: SourceBytes | null) {
@@ -85,7 +108,6 @@ async function rejectionOf(scanner: RecordScanner, manifest: Manifest, source: S
     message: rejectionMessage(scanner, manifest.columns.length),
     raw: isText ? wholeCharacters(bytes) : null,
     ...(isText ? {} : { rawBase64: bytes.toString('base64') }),
-    suggestion: null,
   };
 }
 

@@ -19,12 +19,16 @@ function reportOf(manifest: Manifest) {
     compression: manifest.compression,
     encoding: manifest.encoding,
     bom: manifest.bom,
-    delimiter: dialect?.delimiter ?? null,
+    delimiter: dialect?.delimiter || null,
     quote: dialect?.quote || null,
     escape: dialect?.escape || null,
     lineEnding: manifest.lineEnding,
     preambleRows: manifest.preambleRows,
     headerRow: manifest.headerRow,
+    headerRows: manifest.headerRows,
+    footerRows: manifest.footerRows,
+    footerRow: manifest.footerRow,
+    secondTableRow: manifest.secondTableRow,
     columns: manifest.columns.map(({ name, original, type }) => ({ name, original, type })),
     rows: manifest.rows,
     rejected: manifest.rejected,
@@ -36,7 +40,8 @@ function reportOf(manifest: Manifest) {
 
 function describe(manifest: Manifest): string {
   const { dialect, columns } = manifest;
-  const shown = (character: string) => (character === '\t' ? 'tab' : character || 'none');
+  const names: Record<string, string> = { '\t': 'tab', ' ': 'space', '\x1F': '0x1F', '': 'none' };
+  const shown = (character: string) => names[character] ?? character;
   const facts: [string, string][] = [
     ['Type', `${manifest.type}${manifest.compression ? `, ${manifest.compression}` : ''}`],
     ['Encoding', `${manifest.encoding}${manifest.bom ? ' with byte order mark' : ''}`],

@@ -76,7 +76,7 @@ describe('inspect', () => {
     ['inspect', ['.'], /not a file/u],
     ['inspect', ['x', '--what'], /--what/u],
     ['convert', ['x', '--header-row', 'one'], /--header-row/u],
-    ['convert', ['x', '--delimiter', '::'], /--delimiter/u],
+    ['convert', ['x', '--delimiter', ''], /--delimiter/u],
   ])('refuses %s %j in one clear line', async (command, argv, message) => {
     const { code, stdout, stderr } = await run(command, ...argv);
     expect([code, stdout]).toEqual([2, '']);

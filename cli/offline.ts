@@ -20,6 +20,7 @@ export interface OfflineArguments {
   path: string;
   json: boolean;
   rejects: string | null;
+  repair: boolean;
   options: FileOptions;
 }
 
@@ -38,7 +39,7 @@ export function offlineArguments(argv: string[], command: 'inspect' | 'convert')
         quote: text,
         'header-row': text,
         json: { type: 'boolean' },
-        ...(command === 'convert' ? { rejects: text } : {}),
+        ...(command === 'convert' ? { rejects: text, repair: { type: 'boolean' as const } } : {}),
       },
     });
   } catch (error) {
@@ -50,7 +51,7 @@ export function offlineArguments(argv: string[], command: 'inspect' | 'convert')
   if (positionals.length !== 1) {
     throw new FileError(
       'usage',
-      `Name one file: waybill ${command} FILE${command === 'inspect' ? ' [--json]' : ' [--rejects FILE]'}`,
+      `Name one file: waybill ${command} FILE${command === 'inspect' ? ' [--json]' : ' [--rejects FILE] [--repair]'}`,
     );
   }
   const headerRow = given('header-row');
@@ -66,10 +67,11 @@ export function offlineArguments(argv: string[], command: 'inspect' | 'convert')
     path: positionals[0]!,
     json: values.json === true,
     rejects: given('rejects') ?? null,
+    repair: values.repair === true,
     options: {
       sheet: given('sheet'),
       encoding: given('encoding'),
-      delimiter: delimiter === undefined ? undefined : oneCharacter('--delimiter', delimiter),
+      delimiter: delimiter === undefined ? undefined : delimiterOf(delimiter),
       quote:
         quote === undefined || quote === '' || quote === 'none'
           ? quote && ''
@@ -128,8 +130,8 @@ async function assertReadable(path: string): Promise<void> {
   if (!found.isFile()) throw new FileError('no_file', `${path} is not a file.`);
 }
 
-/** A character, or the names a shell makes easier to type. */
-function oneCharacter(flag: string, value: string): string {
+/** One or a few characters, or the names a shell makes easier to type. */
+function delimiterOf(value: string): string {
   const named: Record<string, string> = {
     tab: '\t',
     '\\t': '\t',
@@ -137,10 +139,21 @@ function oneCharacter(flag: string, value: string): string {
     semicolon: ';',
     pipe: '|',
     space: ' ',
+    colon: ':',
+    caret: '^',
+    '0x1f': '\x1F',
+    '\\x1f': '\x1F',
   };
-  const character = named[value.toLowerCase()] ?? value;
+  const delimiter = named[value.toLowerCase()] ?? value;
+  if (delimiter === '' || delimiter.length > 8 || /[\r\n\0"]/u.test(delimiter)) {
+    throw new FileError('usage', `--delimiter must be one to eight characters (or tab), not "${value}".`);
+  }
+  return delimiter;
+}
+
+function oneCharacter(flag: string, character: string): string {
   if (character.length !== 1 || character.charCodeAt(0) > 0x7f || /[\r\n\0]/u.test(character)) {
-    throw new FileError('usage', `${flag} must be one ASCII character (or tab), not "${value}".`);
+    throw new FileError('usage', `${flag} must be one ASCII character, not "${character}".`);
   }
   return character;
 }

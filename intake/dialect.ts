@@ -1,11 +1,40 @@
-import { OK, RecordScanner, recordTexts } from './scan.ts';
 import { TypeTally } from './cell-types.ts';
+import { OK, QUOTED, recordTexts, REJECT_CODES, type RecordScanner } from './scan.ts';
+import { recordScanner } from './scan-uncommon.ts';
+
 import type { Dialect, FileOptions } from './types.ts';
 
-const DELIMITERS = [',', ';', '\t', '|'];
-const SAMPLE_RECORDS = 300;
+/** Delimiters that are looked for, and how far each is believed where another fits the file as well. */
+const DELIMITERS: [string, number][] = [
+  [',', 1],
+  [';', 1],
+  ['\t', 1],
+  ['|', 0.99],
+  ['\x1F', 1],
+  ['^', 0.95],
+  ['~', 0.9],
+  ['§', 0.9],
+  ['¦', 0.9],
+  [':', 0.65],
+  ['#', 0.7],
+  [' ', 0.65],
+];
+const SEVERAL_BYTES = 0.97;
+const ALIGNED = 0.8;
+const COMMENTS = ['#', '//', '--', '%', '!', ';'];
+const SAMPLE_RECORDS = 250;
+const SAMPLE_CELLS = 6000;
 /** What a table of one column is worth beside one that divides into several. */
-const ONE_COLUMN = 0.001;
+const ONE_COLUMN = 0.1;
+/** Where nothing is said to quote, every one of these speaks against it. */
+const DOUBLE_QUOTE = 34;
+const APOSTROPHE = 39;
+
+/** Bytes of a file that begin where a record does; `whole` if they end where the file ends. */
+export interface Sample {
+  bytes: Buffer;
+  whole: boolean;
+}
 
 /** A record at the head of the file, before it is known which of them is the header. */
 export interface HeadRecord {
@@ -17,31 +46,45 @@ export interface HeadRecord {
   cells: string[];
   rejected: boolean;
   terminator: number;
+  /** Fields in quotes, and quotes that neither open nor close a field nor are escaped. */
+  quoted: number;
+  strays: number;
+  /** Two quotes of it may belong together (`stray_quote`). */
+  doubted: boolean;
 }
 
 /**
- * Delimiter and quote from the head of a file, scored as CleverCSV does: how alike the records' shapes are, times how
- * many cells look like something. What the operator gave is not questioned.
+ * The dialect of samples from all over a file: for every one that is possible, how alike the records' shapes are, how
+ * many cells look like something, how alike the cells of a column are, and whether quotes stand where fields begin and
+ * end. What the operator gave is not questioned.
  */
-export function detectDialect(head: Buffer, whole: boolean, options: FileOptions): Dialect {
-  const delimiters = options.delimiter === undefined ? DELIMITERS : [options.delimiter];
-  const quotes = options.quote === undefined ? ['"', "'"] : [options.quote];
-  let best: Dialect = dialectOf(delimiters[0]!, quotes[0]!);
+export function detectDialect(samples: Sample[], options: FileOptions): Dialect {
+  const text = samples.map(({ bytes }) => bytes.subarray(0, 65_536).toString('utf8')).join('\n');
+  const known = new Map<string, boolean>();
+  let best: { dialect: Dialect; records: HeadRecord[] } | null = null;
   let bestScore = -1;
-  for (const quote of quotes) {
-    // Apostrophes are common in prose: they quote only where fields begin and end with them.
-    if (quote === "'" && options.quote === undefined && !quotesFields(head, quote)) continue;
-    for (const delimiter of delimiters) {
-      const dialect = dialectOf(delimiter, quote);
-      const escaped = backslashEscapes(head, quote) ? { ...dialect, escape: '\\' } : dialect;
-      const score = scoreOf(readHead(head, whole, escaped, SAMPLE_RECORDS));
-      if (score > bestScore) {
-        best = escaped;
-        bestScore = score;
-      }
+  for (const { dialect, prior } of candidates(text, options)) {
+    const records = samples.flatMap(({ bytes, whole }) => readHead(bytes, whole, dialect, SAMPLE_RECORDS));
+    const score = scoreOf(records, dialect, known) * prior;
+    if (score > bestScore) {
+      best = { dialect, records };
+      bestScore = score;
     }
   }
-  return best;
+  const { dialect, records } = best ?? {
+    dialect: dialectOf(options.delimiter ?? ',', options.quote ?? '"'),
+    records: [],
+  };
+  const doubted = records.filter((record) => record.doubted).length;
+  const loose = doubted >= 3 || !records.some(({ quoted }) => quoted > 0);
+  const comment = commentOf(text, records);
+  // Where a line is one value, what looks like a delimiter in it is text.
+  const oneColumn = options.delimiter === undefined && records.length > 0 && widthOf(records) === 1;
+  return {
+    ...(oneColumn ? dialectOf('', dialect.quote) : dialect),
+    ...(dialect.quote && loose ? { looseQuotes: true } : {}),
+    ...(comment === null ? {} : { comment }),
+  };
 }
 
 /** Records of the head; one that the head's end cuts is left out unless the head is the whole file. */
@@ -53,22 +96,13 @@ export function readHead(
   offset = 0,
   line = 1,
 ): HeadRecord[] {
-  const scanner = new RecordScanner({ dialect, columns: null, offset, line });
+  const scanner = recordScanner({ dialect, columns: null, offset, line });
   const records: HeadRecord[] = [];
   let at = 0;
   let finished = false;
   while (records.length < most) {
-    if (scanner.next()) {
-      records.push({
-        line: scanner.line,
-        offset: scanner.offset,
-        next: scanner.nextOffset,
-        nextLine: scanner.nextLine,
-        cells: recordTexts(scanner, dialect),
-        rejected: scanner.status !== OK,
-        terminator: scanner.terminator,
-      });
-    } else if (at < head.length) at += scanner.push(head, at);
+    if (scanner.next()) records.push(headRecord(scanner, dialect));
+    else if (at < head.length) at += scanner.push(head, at);
     else if (whole && !finished) {
       finished = true;
       scanner.finish();
@@ -81,42 +115,284 @@ export function dialectOf(delimiter: string, quote: string): Dialect {
   return { delimiter, quote, escape: quote };
 }
 
-function scoreOf(records: HeadRecord[]): number {
-  const shapes = new Map<number, number>();
-  let cells = 0;
-  let known = 0;
-  for (const record of records) {
-    const width = record.rejected ? 0 : record.cells.length;
-    shapes.set(width, (shapes.get(width) ?? 0) + 1);
-    for (const cell of record.cells) {
-      cells++;
-      if (looksLikeSomething(cell)) known++;
+export function headRecord(scanner: RecordScanner, dialect: Dialect): HeadRecord {
+  const code = REJECT_CODES[scanner.status];
+  const doubted = code === 'stray_quote';
+  const { quoted, strays } = quotesOf(scanner, dialect);
+  return {
+    line: scanner.line,
+    offset: scanner.offset,
+    next: scanner.nextOffset,
+    nextLine: scanner.nextLine,
+    cells: recordTexts(scanner, dialect),
+    rejected: scanner.status !== OK && !doubted,
+    terminator: scanner.terminator,
+    quoted,
+    strays,
+    doubted,
+  };
+}
+
+function quotesOf(scanner: RecordScanner, dialect: Dialect): { quoted: number; strays: number } {
+  const quote = dialect.quote.charCodeAt(0);
+  const escape = dialect.escape.charCodeAt(0);
+  let quoted = 0;
+  let strays = 0;
+  const { bounds, window } = scanner;
+  if (!dialect.quote) {
+    for (let i = scanner.start; i < scanner.end; i++) if (window[i] === DOUBLE_QUOTE) strays++;
+    return { quoted, strays };
+  }
+  for (let field = 0; field < Math.min(scanner.fields, bounds.length / 3); field++) {
+    const until = bounds[field * 3 + 1]!;
+    const inside = (bounds[field * 3 + 2]! & QUOTED) !== 0;
+    if (inside) quoted++;
+    else if (window[bounds[field * 3]!] === APOSTROPHE && window[until - 1] === APOSTROPHE) strays++;
+    for (let i = bounds[field * 3]!; i < until; i++) {
+      if (inside && window[i] === escape && (window[i + 1] === quote || window[i + 1] === escape)) i++;
+      else if (window[i] === quote) strays++;
+      else if (
+        inside &&
+        quote === APOSTROPHE &&
+        window[i] === DOUBLE_QUOTE &&
+        window[i + 1] === DOUBLE_QUOTE
+      ) {
+        strays++;
+        i++;
+      }
     }
   }
-  if (cells === 0) return 0;
-  let pattern = 0;
-  for (const [width, count] of shapes)
-    if (width > 0) pattern += count * Math.max(ONE_COLUMN, (width - 1) / width);
-  return (pattern / shapes.size / records.length) * (known / cells + 1e-6);
+  return { quoted, strays };
 }
 
-function looksLikeSomething(cell: string): boolean {
-  if (cell.trim() === '' || /^[\p{L}\p{N} _.\-/&'()%+#:]+$/u.test(cell)) return true;
-  const tally = new TypeTally();
-  tally.add(cell);
-  return tally.type !== 'text';
+function candidates(text: string, options: FileOptions): { dialect: Dialect; prior: number }[] {
+  const found: { dialect: Dialect; prior: number }[] = [];
+  const add = (delimiter: string, prior: number, more: Partial<Dialect> = {}) => {
+    for (const quote of quotesIn(text, delimiter, options)) {
+      for (const escape of escapesIn(text, quote))
+        found.push({
+          dialect: { delimiter, quote, escape, ...more },
+          prior: quote === '' ? prior * 0.98 : prior,
+        });
+    }
+  };
+  if (options.delimiter !== undefined) {
+    add(options.delimiter, 1, spaceBehind(text, options.delimiter) ? { skipSpace: true } : {});
+    return found;
+  }
+  for (const [delimiter, prior] of DELIMITERS) {
+    if (delimiter !== ',' && !text.includes(delimiter)) continue;
+    add(delimiter, prior, delimiter !== ' ' && spaceBehind(text, delimiter) ? { skipSpace: true } : {});
+  }
+  for (const delimiter of longDelimiters(text)) add(delimiter, SEVERAL_BYTES);
+  const lines = text.split(/\r\n|\n|\r/u).filter((line) => line.trim() !== '');
+  if (lines.filter((line) => /\S {2,}\S/u.test(line)).length > lines.length * 0.6) {
+    add('  ', ALIGNED, { runs: true });
+    add(' ', ALIGNED * 0.95, { runs: true });
+  } else if (lines.filter((line) => line.startsWith(' ')).length > lines.length * 0.3)
+    add(' ', ALIGNED, { runs: true });
+  return found;
 }
 
-function quotesFields(head: Buffer, quote: string): boolean {
-  const text = head.subarray(0, 16_384).toString('utf8');
-  const opening = text.match(new RegExp(`(?:^|[\\n\\r,;\\t|])${quote}`, 'gu'))?.length ?? 0;
-  const closing = text.match(new RegExp(`${quote}(?=[\\n\\r,;\\t|]|$)`, 'gu'))?.length ?? 0;
-  return opening > 1 && closing > 1 && Math.abs(opening - closing) <= 1 + opening / 10;
+function quotesIn(text: string, delimiter: string, options: FileOptions): string[] {
+  if (options.quote !== undefined) return [options.quote];
+  const quotes = ['"'];
+  // Apostrophes are common in prose: they quote only where fields begin and end with them.
+  if (text.includes("'") && quotesFields(text, "'", delimiter)) quotes.push("'");
+  // A few quotes that do not close are mistakes; only many of them are a custom.
+  if ((text.match(/"[^\r\n]*/gu) ?? []).length >= 3) quotes.push('');
+  return quotes;
 }
 
-/** `\"` inside fields and never `""`: quotes are escaped by a backslash. */
-function backslashEscapes(head: Buffer, quote: string): boolean {
-  if (!quote || !head.includes(`\\${quote}`)) return false;
-  const text = head.subarray(0, 65_536).toString('utf8');
-  return !new RegExp(`[^,;\\t|\\r\\n\\\\${quote}]${quote}${quote}`, 'u').test(text);
+function quotesFields(text: string, quote: string, delimiter: string): boolean {
+  const divider = `[\\n\\r${delimiter.replace(/[\\^\]-]/gu, '\\$&')}]`;
+  const opening = text.match(new RegExp(`(?:^|${divider}) ?${quote}`, 'gu'))?.length ?? 0;
+  const closing = text.match(new RegExp(`${quote}(?=${divider}|$)`, 'gu'))?.length ?? 0;
+  return opening > 1 && closing > 1 && Math.abs(opening - closing) <= 2 + opening / 5;
+}
+
+/** Doubled, by a backslash, or (`"'` in apostrophes) by the other quote; without quotes only by a backslash. */
+function escapesIn(text: string, quote: string): string[] {
+  if (quote === '') return /\\[,;\t|\\\r\n]/u.test(text) ? ['', '\\'] : [''];
+  const escapes = [quote];
+  if (text.includes(`\\${quote}`)) escapes.push('\\');
+  // Where apostrophes quote, `""` may be one quote: never a single one stands in the text.
+  if (quote === "'" && text.includes('""') && !/(?<!")"(?:"")*(?!["'])/u.test(text)) escapes.push('"');
+  return escapes;
+}
+
+/** Is the delimiter always followed by a space, or by the end of the line? */
+function spaceBehind(text: string, delimiter: string): boolean {
+  let all = 0;
+  let spaced = 0;
+  for (let at = text.indexOf(delimiter); at >= 0; at = text.indexOf(delimiter, at + delimiter.length)) {
+    const behind = text[at + delimiter.length];
+    if (behind === undefined || behind === '\n' || behind === '\r') continue;
+    all++;
+    if (behind === ' ') spaced++;
+  }
+  return spaced > 1 && spaced >= all * 0.98;
+}
+
+/** Delimiters of two to four characters: runs of signs that stand equally often on most lines. */
+function longDelimiters(text: string): string[] {
+  const lines = text
+    .split(/\r\n|\n|\r/u)
+    .filter((line) => line !== '')
+    .slice(0, 100);
+  const counts = new Map<string, number[]>();
+  for (const [index, line] of lines.entries()) {
+    for (const [run] of line.matchAll(/ [|;:,/~^-] |\t[|;]\t|[^\p{L}\p{N}\s"'.\\()[\]{}]{2,}/gu)) {
+      const sign = rootOf(run);
+      if (sign.length < 2 || sign.length > 4) continue;
+      const perLine = counts.get(sign) ?? Array.from<number>({ length: lines.length }).fill(0);
+      perLine[index] = line.split(sign).length - 1;
+      counts.set(sign, perLine);
+    }
+  }
+  const steady = Array.from(counts, ([sign, perLine]) => {
+    const most = modeOf(perLine.filter((count) => count > 0));
+    return { sign, share: perLine.filter((count) => count === most).length / lines.length, most };
+  }).filter(({ share, most }) => share > 0.6 && most > 0);
+  return steady
+    .sort((left, right) => right.share - left.share || right.most - left.most)
+    .slice(0, 3)
+    .map(({ sign }) => sign);
+}
+
+/** `||||` is `||` with nothing between. */
+function rootOf(run: string): string {
+  for (let width = 2; width <= run.length / 2; width++) {
+    const root = run.slice(0, width);
+    if (run.length % width === 0 && root.repeat(run.length / width) === run) return root;
+  }
+  return run;
+}
+
+function scoreOf(records: HeadRecord[], dialect: Dialect, known: Map<string, boolean>): number {
+  if (records.length === 0) return 0;
+  const width = widthOf(records);
+  if (width === 0) return 0;
+  let alike = 0;
+  let cells = 0;
+  let sensible = 0;
+  let quoted = 0;
+  let strays = 0;
+  let rejected = 0;
+  const kinds = Array.from({ length: Math.min(width, 200) }, () => new Map<string, number>());
+  for (const record of records) {
+    quoted += record.quoted;
+    strays += record.strays;
+    if (record.rejected) rejected++;
+    const fits = !record.rejected && record.cells.length === width;
+    if (fits) alike++;
+    if (cells > SAMPLE_CELLS) continue;
+    for (const [column, cell] of record.cells.entries()) {
+      cells++;
+      if (record.quoted > 0 || looksLikeSomething(cell, known)) sensible++;
+      if (fits && column < kinds.length) {
+        const kind = kindOf(cell);
+        kinds[column]!.set(kind, (kinds[column]!.get(kind) ?? 0) + 1);
+      }
+    }
+  }
+  const filled = kinds.filter((column) => column.size > 1 || !column.has('')).length;
+  const steady = kinds.reduce((sum, column) => sum + steadiness(column), 0) / kinds.length;
+  const consistency = alike / records.length;
+  // The delimiter that divides times, dates or prose leaves two columns of the same kind, and lines without it.
+  if (width > 1 && isTimid(dialect) && !earns(kinds, consistency, quoted)) return 0;
+  const columns = width === 1 ? ONE_COLUMN : ((width - 1) / width) * Math.sqrt(filled / kinds.length);
+  const quotes = quoted + strays === 0 ? 1 : 0.05 + 0.95 * ((quoted + 1) / (quoted + strays + 1));
+  const readable = 1 - rejected / records.length;
+  return (
+    consistency ** 1.5 *
+    readable *
+    columns *
+    quotes *
+    (sensible / Math.max(1, cells) + 1e-6) *
+    (0.5 + steady / 2)
+  );
+}
+
+function isTimid({ delimiter, runs }: Dialect): boolean {
+  return (
+    delimiter === ' ' ||
+    delimiter === ':' ||
+    delimiter === '~' ||
+    delimiter === '^' ||
+    delimiter === '#' ||
+    runs === true
+  );
+}
+
+/** Columns of different kinds, or quotes where fields begin and end, that a mere sign of prose would not give. */
+function earns(kinds: Map<string, number>[], consistency: number, quoted: number): boolean {
+  if (quoted > 2) return true;
+  const main = new Set(kinds.map((column) => mainKind(column)));
+  return consistency >= 0.85 && (main.size > 1 || kinds.length > 3) && !(main.size === 1 && main.has('word'));
+}
+
+function mainKind(column: Map<string, number>): string {
+  let main = '';
+  for (const [kind, count] of column) if (kind !== '' && count >= (column.get(main) ?? 0)) main = kind;
+  return main;
+}
+
+function steadiness(column: Map<string, number>): number {
+  let all = 0;
+  for (const count of column.values()) all += count;
+  const main = (column.get(mainKind(column)) ?? 0) + (column.get('') ?? 0);
+  return all === 0 ? 0 : Math.min(1, main / all);
+}
+
+function kindOf(cell: string): string {
+  const plain = cell.trim();
+  if (plain === '') return '';
+  if (/^[+-]?(?:\d+|\d{1,3}(?:[.,]\d{3})*)(?:[.,]\d+)?%?$/u.test(plain)) return 'number';
+  if (/^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}/u.test(plain)) return 'date';
+  if (/^\d{1,2}:\d{2}(?::\d{2})?/u.test(plain)) return 'time';
+  return /^[\p{L}\p{M}]+$/u.test(plain) ? 'word' : 'text';
+}
+
+function looksLikeSomething(cell: string, known: Map<string, boolean>): boolean {
+  const seen = known.get(cell);
+  if (seen !== undefined) return seen;
+  let is = cell.trim() === '' || /^[\p{L}\p{M}\p{N} _.\-/&'()%+#:@*?!$€£¥°]+$/u.test(cell);
+  if (!is && cell.length < 200) {
+    const tally = new TypeTally();
+    tally.add(cell);
+    is = tally.type !== 'text';
+  }
+  known.set(cell, is);
+  return is;
+}
+
+/** A prefix of lines that have another shape than the table, and stand between lines that have its shape. */
+function commentOf(text: string, records: HeadRecord[]): string | null {
+  const width = widthOf(records);
+  if (width < 2) return null;
+  for (const prefix of COMMENTS) {
+    if (!text.includes(`\n${prefix}`) && !text.startsWith(prefix)) continue;
+    const remarks = records.filter(({ cells }) => cells[0]!.startsWith(prefix));
+    if (remarks.length === 0 || remarks.length > records.length / 2) continue;
+    const shaped = remarks.filter(({ cells }) => cells.length === width).length;
+    if (shaped <= remarks.length / 10) return prefix;
+  }
+  return null;
+}
+
+function widthOf(records: HeadRecord[]): number {
+  return modeOf(records.filter(({ rejected }) => !rejected).map(({ cells }) => cells.length));
+}
+
+function modeOf(values: number[]): number {
+  const counts = new Map<number, number>();
+  let mode = 0;
+  for (const value of values) {
+    const count = (counts.get(value) ?? 0) + 1;
+    counts.set(value, count);
+    if (count > (counts.get(mode) ?? 0) || (count === counts.get(mode) && value > mode && mode <= 1))
+      mode = value;
+  }
+  return mode;
 }

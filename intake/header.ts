@@ -3,6 +3,9 @@ import type { HeadRecord } from './dialect.ts';
 import type { ManifestColumn } from './types.ts';
 
 const MAX_NAME = 120;
+const MAX_HEADER_LINES = 3;
+const MAX_SHAPES = 4;
+const SHAPE_CHARACTERS = 40;
 const BODY_RECORDS = 200;
 const WORDS = new Set(
   (
@@ -17,6 +20,8 @@ const WORDS = new Set(
 export interface HeaderFound {
   /** Index into the head's records; -1 where there is no header. */
   header: number;
+  /** The column names, joined where they stand on several lines; null where there is no header. */
+  names: string[] | null;
   /** Index of the first record of data. */
   data: number;
   /** Number of columns a record has. */
@@ -34,15 +39,61 @@ export function findHeader(records: HeadRecord[], headerRow: number | undefined)
     const width = commonWidth(body);
     // More cells than names: harmless where they are all empty, else nobody knows which of them has no name.
     const trailing = width === named + 1 && endsEmpty(body, width);
-    return { header, data: header + 1, width: trailing ? width : named, doubtful: false };
+    const names = records[header]?.cells ?? null;
+    return { header, names, data: header + 1, width: trailing ? width : named, doubtful: false };
   }
   const width = commonWidth(records);
-  if (headerRow === 0) return { header: -1, data: 0, width, doubtful: false };
+  if (headerRow === 0) return { header: -1, names: null, data: 0, width, doubtful: false };
   const first = Math.max(0, firstOfTable(records, width));
   const votes = headerVotes(records[first], records.slice(first + 1, first + 1 + BODY_RECORDS), width);
   // Without a header nothing is passed over: what looks like a note above the table may be a record.
-  if (votes <= 0) return { header: -1, data: 0, width, doubtful: votes >= -1 };
-  return { header: first, data: first + 1, width, doubtful: votes <= 1 };
+  if (votes <= 0) return { header: -1, names: null, data: 0, width, doubtful: votes >= -1 };
+  const lines = headerLines(records, first, width);
+  const names = joinNames(records.slice(first, first + lines).map(({ cells }) => cells));
+  return { header: first, names, data: first + lines, width, doubtful: votes <= 1 && lines === 1 };
+}
+
+/** How many lines the names take: below the first one, those that are no more data than it is. */
+function headerLines(records: HeadRecord[], first: number, width: number): number {
+  let lines = 1;
+  for (; lines < MAX_HEADER_LINES; lines++) {
+    const line = records[first + lines];
+    const body = records.slice(first + lines + 1, first + lines + 1 + BODY_RECORDS);
+    if (!line || body.length < 2 || line.rejected || line.cells.length !== width) break;
+    if (!contradicts(line.cells, body, width)) break;
+  }
+  return lines;
+}
+
+/** Words in every column that holds numbers or dates below, and there are such columns. */
+function contradicts(cells: string[], body: HeadRecord[], width: number): boolean {
+  let typed = 0;
+  for (let column = 0; column < width; column++) {
+    const below = body.map((record) => record.cells[column] ?? '').filter((cell) => cell.trim() !== '');
+    const cell = cells[column]!.trim();
+    if (below.some((other) => other.trim() === cell && cell !== '')) return false;
+    const type = below.length === 0 ? 'text' : typeOf(below);
+    if (type === 'text') continue;
+    if (cell === '' || /\d/u.test(cell) || typeOf([cell]) === type) return false;
+    typed++;
+  }
+  return typed > 0;
+}
+
+/** Names below one another, joined; a name with blanks on its right stands over all of them. */
+function joinNames(lines: string[][]): string[] {
+  if (lines.length === 1) return lines[0]!;
+  const spread = lines.map((cells, index) => {
+    if (index === lines.length - 1) return cells;
+    let group = '';
+    return cells.map((cell) => (group = cell.trim() === '' ? group : cell));
+  });
+  return lines[0]!.map((_, column) =>
+    spread
+      .map((cells) => (cells[column] ?? '').trim())
+      .filter((cell) => cell !== '')
+      .join(' '),
+  );
 }
 
 /** Names that are unique within the file, the originals kept. */
@@ -63,12 +114,37 @@ export function nameColumns(header: string[] | null, width: number): { name: str
 export function typeColumns(
   names: { name: string; original: string }[],
   tallies: TypeTally[],
+  shapes: ShapeTally[],
 ): ManifestColumn[] {
   return names.map((column, index) => {
     const { type, format } = tallies[index]!;
-    return format ? { ...column, type, format } : { ...column, type };
+    return { ...column, type, ...(format ? { format } : {}), shapes: shapes[index]!.shapes };
   });
 }
+
+/** Gathers how the cells of a column are built. */
+export class ShapeTally {
+  private readonly seen = new Set<string>();
+  private cells = 0;
+  private any = false;
+
+  add(text: string): void {
+    if (text !== '') this.cells++;
+    if (text !== '' && this.any) return;
+    this.seen.add(text.length > SHAPE_CHARACTERS ? ANY_SHAPE : shapeOf(text));
+    // Empty is no shape among the few.
+    if (this.seen.size > MAX_SHAPES + 1 || this.seen.has(ANY_SHAPE)) this.any = true;
+  }
+
+  /** `*` where the cells are built in more ways than a few, or too few were seen. */
+  get shapes(): string[] {
+    const empty = this.seen.has('') ? [''] : [];
+    if (this.any || (this.cells > 0 && this.cells < this.seen.size * 3)) return [ANY_SHAPE, ...empty];
+    return [...this.seen];
+  }
+}
+
+export const ANY_SHAPE = '*';
 
 function commonWidth(records: HeadRecord[]): number {
   const counts = new Map<number, number>();
@@ -144,14 +220,15 @@ function shapeVote(name: string, cells: string[]): number {
   return shapes.has(shapeOf(name)) ? -2 : 1.5;
 }
 
-function shapeOf(text: string): string {
+/** `BH-9827` is built like `a-9`. */
+export function shapeOf(text: string): string {
   return text
     .trim()
     .replace(/\p{L}+/gu, 'a')
     .replace(/\d+/gu, '9');
 }
 
-function typeOf(cells: string[]): string {
+export function typeOf(cells: string[]): string {
   const tally = new TypeTally();
   for (const cell of cells) tally.add(cell);
   return tally.type;

@@ -46,7 +46,13 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
   if (found === null && hopeful?.notUtf8) found = await detectEncoding(received.contentPath);
   found ??= { encoding: 'utf-8', bom: false, confidence: 1 };
   const usable = first !== null && found.encoding === 'utf-8' && !received.gaveUp;
-  const again = usable ? null : await readAgain(input, limits, received, found);
+  let again = usable ? null : await readAgain(input, limits, received, found);
+  const otherDialect = (again?.analysis ?? hopeful!).otherDialect;
+  if (otherDialect) {
+    const { contentPath, contentBytes } = again?.canonical ?? received;
+    const canonical = { ...received, contentPath, contentBytes };
+    again = await readAgain(input, limits, canonical, { ...found, encoding: 'utf-8' }, otherDialect);
+  }
   const result = again?.result ?? first!;
   const analysis = again?.analysis ?? hopeful!;
 
@@ -75,10 +81,17 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
     contentBytes: received.contentBytes,
     canonical: received.compression || found.encoding !== 'utf-8' ? 'copy' : 'raw',
     canonicalDialect,
-    canonicalBytes: again?.canonicalBytes ?? received.contentBytes,
+    canonicalBytes: again?.canonical.contentBytes ?? received.contentBytes,
     maxRecordBytes: limits.maxRecordBytes,
     warnings: warnings.filter((warning) => warning !== null),
   };
+}
+
+interface ReadAgain {
+  analysis: TextAnalysis;
+  result: ReturnType<TextAnalysis['end']>;
+  /** The UTF-8 bytes that were read. */
+  canonical: { contentPath: string; contentBytes: number };
 }
 
 /** The second reading, from the spool: as what the whole file proved to be, made UTF-8 on the way where it is not. */
@@ -87,9 +100,10 @@ async function readAgain(
   limits: Required<InspectLimits>,
   received: Received,
   found: EncodingFound,
-): Promise<{ analysis: TextAnalysis; result: ReturnType<TextAnalysis['end']>; canonicalBytes: number }> {
+  dialect: Dialect | null = null,
+): Promise<ReadAgain> {
   const { canonicalPath } = input.spool;
-  const analysis = new TextAnalysis({ ...input.options, encoding: found.encoding }, limits);
+  const analysis = new TextAnalysis({ ...input.options, encoding: found.encoding }, limits, dialect);
   const utf8 = found.encoding === 'utf-8';
   let content = received.contentPath;
   if (!utf8 && content === canonicalPath) {
@@ -108,7 +122,9 @@ async function readAgain(
     await copy?.close();
     if (content !== received.contentPath) await rm(content, { force: true });
   }
-  return { analysis, result: analysis.end(), canonicalBytes: copy?.bytes ?? received.contentBytes };
+  const contentPath = copy ? canonicalPath : received.contentPath;
+  const canonical = { contentPath, contentBytes: copy?.bytes ?? received.contentBytes };
+  return { analysis, result: analysis.end(), canonical };
 }
 
 /** The dialect of the copy that is made from a sheet. */

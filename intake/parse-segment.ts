@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { RowWriter } from './row-writer.ts';
-import { RecordScanner } from './scan.ts';
+import type { RecordScanner } from './scan.ts';
+import { recordScanner } from './scan-uncommon.ts';
 import type { SegmentJob, SegmentResult } from './types.ts';
 
 const READ_BYTES = 128 * 1024;
@@ -26,12 +27,13 @@ export function* scanSegment(
   job: Pick<SegmentJob, 'path' | 'segment' | 'dialect' | 'columns' | 'maxRecordBytes'>,
 ): Generator<RecordScanner, void, void> {
   const { segment, dialect, columns, maxRecordBytes } = job;
-  const scanner = new RecordScanner({
+  const scanner = recordScanner({
     dialect,
     columns: columns.length,
     maxRecordBytes,
     offset: segment.start,
     line: segment.firstLine,
+    secondTable: segment.secondTable,
   });
   const file = openSync(job.path, 'r');
   try {

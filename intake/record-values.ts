@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
-import { RecordScanner, recordTexts } from './scan.ts';
+import { recordScanner } from './scan-uncommon.ts';
+import { recordTexts } from './scan.ts';
 import type { Dialect } from './types.ts';
 
 /** The cells of one record, read again by its position in the canonical file (`_offset` and `_bytes` of its row). */
@@ -9,7 +10,7 @@ export async function readRecord(record: {
   bytes: number;
   dialect: Dialect;
 }): Promise<string[]> {
-  const scanner = new RecordScanner({
+  const scanner = recordScanner({
     dialect: record.dialect,
     columns: null,
     maxRecordBytes: Math.max(record.bytes, 1),

@@ -1,6 +1,17 @@
 import { cut } from './check-cell.ts';
-import { fieldText, MARK, OK, REJECT_CODES, TOO_LARGE, UNCLOSED, visibleText, type RecordScanner } from './scan.ts';
-import type { Dialect, Issue } from './types.ts';
+import { csvText } from './csv-line.ts';
+import { proposeRepair } from './repair.ts';
+import {
+  fieldText,
+  MARK,
+  OK,
+  REJECT_CODES,
+  TOO_LARGE,
+  UNCLOSED,
+  visibleText,
+  type RecordScanner,
+} from './scan.ts';
+import type { Dialect, Issue, ManifestColumn } from './types.ts';
 
 /** So much of a blocked record is kept. */
 export const RAW_BYTES = 64 * 1024;
@@ -16,9 +27,13 @@ export function rejectionMessage(scanner: RecordScanner, columns: number): strin
     case 'too_many_columns':
       return `This row has ${fields} columns, the file has ${columns}. A delimiter inside a value needs quotes around it.`;
     case 'unclosed_quote':
-      return `A quote that opens on line ${scanner.nextLine - 1} is never closed. Close it, or double it where it is meant as a character.`;
+      return `A quote that opens on line ${scanner.openLine} is never closed. Close it, or double it where it is meant as a character.`;
     case 'record_too_large':
       return `The row that begins on line ${line} is larger than a row may be (${scanner.length} bytes).`;
+    case 'stray_quote':
+      return 'Quotes in this row can be read in two ways: as characters, or around a value that holds a delimiter. Quote the value, and double the quotes in it.';
+    case 'second_table':
+      return 'This row belongs to another table further down in the file. Import that table as a file of its own.';
     case 'nul_byte':
       return 'This row holds a NUL byte, which no text may hold. The file may be damaged.';
     default:
@@ -38,8 +53,29 @@ export function markOf(scanner: RecordScanner): { message: string; raw: Buffer }
   return { message: message.toString(), raw };
 }
 
-/** The issue of a record that the reader rejected. */
-export function rejection(scanner: RecordScanner, columns: number): Issue {
+/** What a rejected record should have been, where that is certain (`proposeRepair`). */
+export function suggestedCells(
+  scanner: RecordScanner,
+  columns: ManifestColumn[],
+  dialect: Dialect,
+): string[] | null {
+  const code = REJECT_CODES[scanner.status]!;
+  const oneLine = scanner.nextLine - scanner.line === 1;
+  if (dialect.rows || !oneLine || !REPAIRABLE.has(code)) return null;
+  const bytes = scanner.window.subarray(scanner.start, scanner.end);
+  return bytes.includes(0) ? null : proposeRepair(bytes.toString('utf8'), dialect, columns);
+}
+
+const REPAIRABLE = new Set(['too_few_columns', 'too_many_columns', 'stray_quote', 'unclosed_quote']);
+
+/** The issue of a record that the reader rejected; `propose`: with the repair that is certain, if there is one. */
+export function rejection(
+  scanner: RecordScanner,
+  columns: ManifestColumn[],
+  dialect: Dialect,
+  propose: boolean,
+): Issue {
+  const cells = propose ? suggestedCells(scanner, columns, dialect) : null;
   return {
     line: scanner.line,
     column: null,
@@ -47,7 +83,8 @@ export function rejection(scanner: RecordScanner, columns: number): Issue {
     code: REJECT_CODES[scanner.status]!,
     severity: 'error',
     value: null,
-    message: rejectionMessage(scanner, columns),
+    message: rejectionMessage(scanner, columns.length),
+    ...(cells ? { suggestion: csvText(cells) } : {}),
   };
 }
 

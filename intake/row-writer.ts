@@ -1,5 +1,7 @@
 import { checkCell, compileRule, cut, type Checked, type CompiledRule, type Fault } from './check-cell.ts';
+import { importedText } from './csv-line.ts';
 import { daysIn } from './dates.ts';
+import { reportColumns } from './error-report.ts';
 import { cappedJson, RAW_BYTES, rawCells, rejection } from './rejections.ts';
 import { disagreement } from './rules/comparisons.ts';
 import { safeDigits } from './rules/limits.ts';
@@ -9,6 +11,8 @@ import type { Issue, SegmentJob, SegmentResult } from './types.ts';
 
 const CHUNK_BYTES = 128 * 1024;
 const VALUE_CHARACTERS = 1000;
+/** Repairs are looked for in so many rejected records of a segment: they cost more than reading. */
+const MOST_PROPOSALS = 500;
 
 /** Text that begins with `#`, or with what stands before it, may be a workbook's error or blank. */
 const HASH = 35;
@@ -62,6 +66,8 @@ export class RowWriter {
   private readonly columns: Column[];
   private readonly job: SegmentJob;
   private readonly quote: number;
+  /** The file is an error report of ours: what its export put before formulas is taken off again. */
+  private readonly exported: boolean;
   private readonly comparisons: { rule: CompareRule; left: Column; right: Column }[];
   private faults: { column: Column; fault: Fault; text: string | null; severity: Severity }[] = [];
   private errors = 0;
@@ -70,11 +76,13 @@ export class RowWriter {
     this.job = job;
     this.record = job.segment.firstRecord;
     this.quote = job.dialect.quote ? job.dialect.quote.charCodeAt(0) : -1;
+    this.exported = reportColumns(job.columns) > 0;
     const comparisons = job.comparisons ?? [];
     this.columns = job.rules.map((rule) =>
       columnOf(
         compileRule(rule, headerOf(job, rule.column), job.dialect.rows === true),
         comparisons.some(({ left, right }) => left === rule.name || right === rule.name),
+        this.exported,
       ),
     );
     const named = (name: string) => this.columns.find((column) => column.rule.name === name);
@@ -108,7 +116,9 @@ export class RowWriter {
     this.position(scanner, record);
     if (scanner.status !== OK) {
       result.rejected++;
-      this.block(scanner, [rejection(scanner, this.job.columns.length)], rawCells(scanner, this.job.dialect));
+      const { columns, dialect } = this.job;
+      const issue = rejection(scanner, columns, dialect, result.rejected <= MOST_PROPOSALS);
+      this.block(scanner, [issue], rawCells(scanner, dialect));
       return;
     }
     result.accepted++;
@@ -218,7 +228,7 @@ export class RowWriter {
     if (column.direct && (bounds[at + 2]! & ESCAPED) === 0) {
       if (this.copyDirect(scanner.window, bounds[at]!, bounds[at + 1]!, column)) return;
     }
-    const text = fieldText(scanner, column.index, this.job.dialect);
+    const text = this.textOf(scanner, column.index);
     const checked = this.judge(scanner, column, text);
     if (column.rule.suggestFrom !== undefined) this.suggest(scanner, column, checked, text);
     if ('code' in checked) {
@@ -231,11 +241,16 @@ export class RowWriter {
     else this.text(checked.value);
   }
 
+  private textOf(scanner: RecordScanner, column: number): string {
+    const text = fieldText(scanner, column, this.job.dialect);
+    return this.exported ? importedText(text) : text;
+  }
+
   private judge(scanner: RecordScanner, { rule }: Column, text: string): Checked {
     return checkCell(
       rule,
       text,
-      rule.join?.columns.map((column) => fieldText(scanner, column, this.job.dialect)),
+      rule.join?.columns.map((column) => this.textOf(scanner, column)),
     );
   }
 
@@ -244,7 +259,7 @@ export class RowWriter {
     if ('code' in checked ? !EMPTY_CODES.has(checked.code) : checked.value !== null) return;
     const other = this.columns.find(({ rule }) => rule.name === column.rule.suggestFrom);
     if (!other || other.index < 0) return;
-    const found = this.judge(scanner, other, fieldText(scanner, other.index, this.job.dialect));
+    const found = this.judge(scanner, other, this.textOf(scanner, other.index));
     if ('code' in found || found.value === null) return;
     if ('code' in checked) checked.suggestion = found.value;
     else
@@ -263,7 +278,7 @@ export class RowWriter {
   /** The cells of columns that feed no field, by their headers. */
   private extras(scanner: RecordScanner, column: Column): void {
     const cells = column.rule.extras!.flatMap((index) => {
-      const text = fieldText(scanner, index, this.job.dialect);
+      const text = this.textOf(scanner, index);
       return text.trim() === '' ? [] : [[this.job.columns[index]!.name, text]];
     });
     const text = cells.length === 0 ? '' : JSON.stringify(Object.fromEntries(cells));
@@ -448,7 +463,7 @@ export class RowWriter {
   }
 }
 
-function columnOf(rule: CompiledRule, held: boolean): Column {
+function columnOf(rule: CompiledRule, held: boolean, exported: boolean): Column {
   const checked = rule.column === null ? checkCell(rule, rule.constant ?? '') : { value: null };
   const scale = rule.precision === undefined ? 1000 : (rule.scale ?? 0);
   const number = rule.type === 'integer' || rule.type === 'decimal';
@@ -465,6 +480,7 @@ function columnOf(rule: CompiledRule, held: boolean): Column {
       !rule.expression &&
       !rule.normalise &&
       !held &&
+      !exported &&
       (!bounded || safe !== null) &&
       (rule.minLength ?? 0) <= 1 &&
       rule.format?.decimal !== ',' &&

@@ -2,9 +2,11 @@ import { isAscii, isUtf8 } from 'node:buffer';
 import type { Dialect } from './types.ts';
 
 /** Flags of a field. */
-const QUOTED = 1;
+export const QUOTED = 1;
 /** The field holds an escaped quote: its bytes are not yet its text. */
 export const ESCAPED = 2;
+/** While a plain field is read: an odd number of quotes so far. */
+const ODD = 4;
 
 /** Status of a record; every one but `OK` rejects it. */
 export const OK = 0;
@@ -14,11 +16,13 @@ export const UNCLOSED = 3;
 export const TOO_LARGE = 4;
 export const NUL_BYTE = 5;
 export const INVALID_BYTES = 6;
-export const BROKEN_JSON = 7;
-export const DUPLICATE_NAME = 8;
-export const NOT_AN_OBJECT = 9;
-export const LONE_SURROGATE = 10;
-export const TOO_DEEP = 11;
+const STRAY_QUOTE = 7;
+const SECOND_TABLE = 8;
+export const BROKEN_JSON = 9;
+export const DUPLICATE_NAME = 10;
+export const NOT_AN_OBJECT = 11;
+export const LONE_SURROGATE = 12;
+export const TOO_DEEP = 13;
 export const REJECT_CODES = [
   '',
   'too_few_columns',
@@ -27,6 +31,8 @@ export const REJECT_CODES = [
   'record_too_large',
   'nul_byte',
   'invalid_bytes',
+  'stray_quote',
+  'second_table',
   'broken_json',
   'duplicate_name',
   'not_an_object',
@@ -45,6 +51,9 @@ export const MAX_RECORD_BYTES = 1024 * 1024;
 const HEAD_BYTES = 64 * 1024;
 const PUSH_BYTES = 256 * 1024;
 
+/** So many lines below an unclosed quote are looked at to tell where it ends. */
+const DOUBTED_LINES = 200;
+
 const LF = 10;
 const CR = 13;
 
@@ -56,6 +65,8 @@ export interface ScannerOptions {
   /** Where the bytes that will be pushed begin in the canonical file, and on which line. */
   offset?: number;
   line?: number;
+  /** The records belong to another table: all of them are rejected. */
+  secondTable?: boolean;
 }
 
 /**
@@ -63,9 +74,10 @@ export interface ScannerOptions {
  * inspection that counts and the threads that parse both use it, so that they cannot disagree.
  *
  * Outside quotes LF, CRLF and CR end a record. A quote inside an unquoted field is literal, and so is a quote inside
- * a quoted field that no delimiter follows, as long as that field stays on its line; a field with both a stray quote
- * and a line break was more likely never closed. An unclosed quote rejects the record up to the end of the line where
- * it opened, and reading goes on at the line after it.
+ * a quoted field that no delimiter follows, as long as that field stays on its line. A field with both a stray quote
+ * and a line break was more likely never closed; the lines below tell (`contain`). A quote that was never closed rejects
+ * the record up to the end of the line where it opened, and reading goes on at the line after it. Two quotes in two
+ * plain fields that may belong together, the delimiter between them then being text, are doubted (`stray_quote`).
  *
  * Push bytes, then call `next()` until it says false; `finish()` once when there are no more. Between two pushes
  * `start`, `end` and `bounds` are indexes into `window`.
@@ -86,33 +98,39 @@ export class RecordScanner {
   terminator = 0;
   /** The first bytes of a record that was too large to be held. */
   head: Buffer | null = null;
+  /** Of an unclosed quote: the line where it opened. */
+  openLine = 0;
   /** Absolute offset and line behind the last record. */
   get nextOffset(): number {
     return this.base + this.pos;
   }
   nextLine: number;
+  /** Lines of remarks passed over. */
+  remarks = 0;
   /** Stretches that held valid characters outside ASCII, and records that held invalid bytes. */
   nonAscii = 0;
   invalid = 0;
 
   private readonly table = new Uint8Array(256);
   private readonly quotedTable = new Uint8Array(256);
-  private readonly delimiter: number;
-  private readonly quote: number;
-  private readonly escape: number;
+  protected readonly delimiter: number;
+  protected readonly quote: number;
+  protected escape: number;
   private readonly columns: number;
-  private readonly capacity: number;
+  protected readonly capacity: number;
   private readonly rows: boolean;
-  private readonly blankIsRecord: boolean;
-  private readonly max: number;
-  private base: number;
-  private pos = 0;
-  private to = 0;
-  private finished = false;
+  protected readonly blankIsRecord: boolean;
+  private readonly loose: boolean;
+  private readonly secondTable: boolean;
+  protected readonly max: number;
+  protected base: number;
+  protected pos = 0;
+  protected to = 0;
+  protected finished = false;
   private checked: number;
   private dirtyUntil = -1;
   /** While the rest of a record over the limit is passed over: line breaks met inside it. */
-  private skipping = false;
+  protected skipping = false;
   private skippedBreaks = 0;
 
   constructor(options: ScannerOptions) {
@@ -121,13 +139,15 @@ export class RecordScanner {
     this.quote = dialect.quote ? dialect.quote.charCodeAt(0) : -1;
     this.escape =
       dialect.quote && dialect.escape && dialect.escape !== dialect.quote ? dialect.escape.charCodeAt(0) : -1;
-    for (const byte of [this.delimiter, LF, CR, 0]) if (byte >= 0) this.table[byte] = 1;
+    for (const byte of [this.delimiter, this.quote, LF, CR, 0]) if (byte >= 0) this.table[byte] = 1;
     for (const byte of [this.quote, this.escape, LF, CR, 0]) if (byte >= 0) this.quotedTable[byte] = 1;
     this.columns = columns ?? -1;
     this.capacity = columns === null ? 16_384 : columns;
     this.bounds = new Int32Array(this.capacity * 3);
     this.rows = dialect.rows === true;
     this.blankIsRecord = columns === 1 && !this.rows;
+    this.loose = dialect.looseQuotes === true || this.rows;
+    this.secondTable = options.secondTable === true;
     this.max = options.maxRecordBytes ?? MAX_RECORD_BYTES;
     this.base = options.offset ?? 0;
     this.checked = this.base;
@@ -165,6 +185,11 @@ export class RecordScanner {
     return taken;
   }
 
+  /** A copy of what is held from the last record on, at most so many bytes. */
+  ahead(most: number): Buffer {
+    return Buffer.from(this.window.subarray(this.start, Math.min(this.to, this.start + most)));
+  }
+
   finish(): void {
     this.finished = true;
     this.check(this.checked - this.base, this.to);
@@ -200,6 +225,7 @@ export class RecordScanner {
     let count = 0;
     let breaks = 0;
     let nul = false;
+    let odd = 0;
     for (;;) {
       let from = i;
       let until = i;
@@ -222,9 +248,9 @@ export class RecordScanner {
           while (i < stop && quotedTable[window[i]!] === 0) i++;
           if (i >= stop) {
             if (i < limit && !this.finished) return false;
-            if (firstBreak >= 0) return this.reject(UNCLOSED, start, firstBreak, afterBreak, breaksBefore);
+            if (firstBreak >= 0) return this.unclosed(start, firstBreak, afterBreak, breaksBefore);
             if (i >= limit) return this.overflow(start, i, breaks);
-            return this.reject(UNCLOSED, start, to, to, breaks);
+            return this.unclosed(start, to, to, breaks);
           }
           const byte = window[i]!;
           if (byte === quote) {
@@ -244,16 +270,18 @@ export class RecordScanner {
               continue;
             }
             stray = true;
-            if (firstBreak >= 0) return this.reject(UNCLOSED, start, firstBreak, afterBreak, breaksBefore);
+            if (firstBreak >= 0) return this.contain(start, firstBreak, afterBreak, breaksBefore);
             i++;
           } else if (byte === 0) {
             nul = true;
             i++;
           } else if (byte === this.escape) {
             if (i + 1 >= to && !this.finished) return false;
-            flags |= ESCAPED;
-            // An escaped line break is one all the same: it is counted in the next turn.
-            i += window[i + 1] === LF || window[i + 1] === CR ? 1 : 2;
+            // Before anything but a quote or itself it is a character like any other.
+            if (window[i + 1] === quote || window[i + 1] === byte) {
+              flags |= ESCAPED;
+              i += 2;
+            } else i++;
           } else {
             if (byte === CR && i + 1 >= to && !this.finished) return false;
             const width = byte === CR && i + 1 < to && window[i + 1] === LF ? 2 : 1;
@@ -261,7 +289,7 @@ export class RecordScanner {
               firstBreak = i;
               afterBreak = i + width;
               breaksBefore = breaks;
-              if (stray) return this.reject(UNCLOSED, start, firstBreak, afterBreak, breaksBefore);
+              if (stray) return this.contain(start, firstBreak, afterBreak, breaksBefore);
             }
             breaks++;
             i += width;
@@ -277,12 +305,16 @@ export class RecordScanner {
             i++;
           }
           while (i < stop && table[window[i]!] === 0) i++;
-          if (i < stop && window[i] === 0) {
-            nul = true;
-            i++;
-            continue;
-          }
-          break;
+          if (i >= stop) break;
+          const byte = window[i]!;
+          if (byte === 0) nul = true;
+          else if (byte !== quote) break;
+          else flags ^= ODD;
+          i++;
+        }
+        if (flags !== 0) {
+          odd++;
+          flags = 0;
         }
         until = i;
       }
@@ -317,25 +349,138 @@ export class RecordScanner {
       break;
     }
 
+    this.found(start, i, count, breaks);
+    this.judge(nul, odd);
+    return true;
+  }
+
+  protected found(start: number, end: number, fields: number, breaks: number): void {
     this.start = start;
-    this.end = i;
+    this.end = end;
     this.offset = this.base + start;
-    this.length = i - start;
-    this.fields = count;
+    this.length = end - start;
+    this.fields = fields;
     this.line = this.nextLine;
     this.nextLine += this.rows ? 1 : breaks + 1;
-    if (this.offset < this.dirtyUntil && this.holdsInvalidBytes(start, i))
-      this.status = this.rows && window[start] === MARK ? this.markedAs() : INVALID_BYTES;
-    else if (nul) this.status = NUL_BYTE;
-    else if (this.columns < 0 || count === this.columns) this.status = OK;
-    else this.status = count < this.columns ? TOO_FEW : TOO_MANY;
-    return true;
   }
 
   private markedAs(): number {
     const status = this.window[this.start + 1]! - 64;
     return status > OK && status < REJECT_CODES.length ? status : INVALID_BYTES;
   }
+
+  /** The status of the record that lies between `start` and `end`. */
+  protected judge(nul: boolean, odd: number): void {
+    if (this.offset < this.dirtyUntil && this.holdsInvalidBytes(this.start, this.end))
+      this.status = this.rows && this.window[this.start] === MARK ? this.markedAs() : INVALID_BYTES;
+    else if (nul) this.status = NUL_BYTE;
+    else if (this.secondTable) this.status = SECOND_TABLE;
+    else if (this.columns < 0 || this.fields === this.columns)
+      this.status = odd > 1 && !this.loose && this.quotesBelongTogether() ? STRAY_QUOTE : OK;
+    else this.status = this.fields < this.columns ? TOO_FEW : TOO_MANY;
+  }
+
+  /**
+   * Does a quote in one plain field open what a quote in a later one closes? (`$48.00"Throw Pillow, Wooden Paddles",`:
+   * a delimiter is missing, another one is text.) An inch sign (`5" pipe`) has a space behind it.
+   */
+  private quotesBelongTogether(): boolean {
+    const { window, bounds, quote } = this;
+    let open = false;
+    for (let field = 0; field < Math.min(this.fields, this.capacity); field++) {
+      const from = bounds[field * 3]!;
+      const until = bounds[field * 3 + 1]!;
+      if (bounds[field * 3 + 2]! & QUOTED) continue;
+      let quotes = 0;
+      let last = -1;
+      for (let i = from; i < until; i++) {
+        if (window[i] === quote) {
+          quotes++;
+          last = i;
+        }
+      }
+      if (quotes % 2 === 0) continue;
+      const blankBehind = last + 1 >= until || window[last + 1] === 32;
+      if (open && blankBehind) return true;
+      if (!blankBehind) open = true;
+    }
+    return false;
+  }
+
+  /** The quote that opened on the line that ends here was never closed: that line is the record. */
+  protected unclosed(start: number, end: number, next: number, breaks: number): boolean {
+    this.reject(UNCLOSED, start, end, next, breaks);
+    this.openLine = this.line + (this.rows ? 0 : breaks);
+    return true;
+  }
+
+  /**
+   * A quoted field holds a line break and a quote that closes nothing. Either it was never closed, and the lines below
+   * are records, or it goes on below, and a line read on its own would pass with shifted values. The first line below
+   * that has a quote where a field begins or ends tells: a field that begins with one makes that line a record; one that
+   * only ends with one, or is damaged itself, ends the field, and all up to there is one damaged record.
+   */
+  protected contain(start: number, firstBreak: number, afterBreak: number, breaks: number): boolean {
+    const { window, quote } = this;
+    const stop = Math.min(this.to, start + this.max + 1);
+    const known = stop < this.to || this.finished;
+    let line = breaks + 1;
+    for (let i = afterBreak; i < stop && line <= breaks + DOUBTED_LINES;) {
+      const field = i;
+      const opens = window[i] === quote;
+      let stray = false;
+      if (opens) {
+        for (i++; i < stop && !this.breaksAt(i); i++) {
+          if (window[i] !== quote) continue;
+          if (i + 1 >= stop && !known) return false;
+          if (i + 1 >= stop || this.breaksAt(i + 1) || this.dividesAt(i + 1)) break;
+          if (window[i + 1] === quote) i++;
+          else stray = true;
+        }
+        if (i >= stop && !known) return false;
+        if (!stray || i >= stop || this.breaksAt(i))
+          return this.unclosed(start, firstBreak, afterBreak, breaks);
+      } else {
+        while (i < stop && !this.breaksAt(i) && !this.dividesAt(i)) i++;
+        if (i >= stop && !known) return false;
+      }
+      if (opens || (i > field && window[i - 1] === quote)) {
+        while (i < stop && !this.breaksAt(i)) i++;
+        const width = i < stop ? this.breakWidth(i) : 0;
+        if (width === 0 && !known) return false;
+        this.unclosed(start, i, i + width, breaks);
+        if (!this.rows) this.nextLine += line - breaks;
+        return true;
+      }
+      if (i >= stop) break;
+      if (this.breaksAt(i)) {
+        const width = this.breakWidth(i);
+        if (width === 0) return false;
+        line++;
+        i += width;
+      } else i += this.delimiterWidth;
+    }
+    return known || line > breaks + DOUBTED_LINES
+      ? this.unclosed(start, firstBreak, afterBreak, breaks)
+      : false;
+  }
+
+  private breaksAt(at: number): boolean {
+    return this.window[at] === LF || this.window[at] === CR;
+  }
+
+  /** How many bytes the line break here has; 0 where the next byte has to be seen first. */
+  protected breakWidth(at: number): number {
+    if (this.window[at] === LF) return 1;
+    if (at + 1 >= this.to) return this.finished ? 1 : 0;
+    return this.window[at + 1] === LF ? 2 : 1;
+  }
+
+  protected dividesAt(at: number): boolean {
+    return this.window[at] === this.delimiter;
+  }
+
+  protected readonly delimiterWidth: number = 1;
 
   /** Is everything known to be valid UTF-8 up to here? Records in a doubtful stretch are checked one by one. */
   private check(from: number, to: number): void {
@@ -358,7 +503,7 @@ export class RecordScanner {
     return true;
   }
 
-  private reject(status: number, start: number, end: number, next: number, breaks: number): boolean {
+  protected reject(status: number, start: number, end: number, next: number, breaks: number): boolean {
     this.start = start;
     this.end = end;
     this.offset = this.base + start;
@@ -372,7 +517,7 @@ export class RecordScanner {
     return true;
   }
 
-  private overflow(start: number, at: number, breaks: number): boolean {
+  protected overflow(start: number, at: number, breaks: number): boolean {
     this.offset = this.base + start;
     this.head = Buffer.from(this.window.subarray(start, Math.min(at, start + HEAD_BYTES)));
     this.skipping = true;
@@ -381,7 +526,7 @@ export class RecordScanner {
     return this.skipRest();
   }
 
-  private skipRest(): boolean {
+  protected skipRest(): boolean {
     let i = this.pos;
     while (i < this.to && this.window[i] !== LF && this.window[i] !== CR) i++;
     this.pos = i;
@@ -449,10 +594,12 @@ export function visibleText(bytes: Buffer): string {
 }
 
 function unescape(text: string, dialect: Dialect): string {
-  if (dialect.escape === dialect.quote) return text.replaceAll(dialect.quote + dialect.quote, dialect.quote);
+  const { quote, escape, delimiter } = dialect;
+  if (escape === quote) return text.replaceAll(quote + quote, quote);
+  const escaped = quote === '' ? `${escape}${delimiter}\r\n` : quote + escape;
   let plain = '';
   for (let i = 0; i < text.length; i++) {
-    if (text[i] === dialect.escape && i + 1 < text.length) i++;
+    if (text[i] === escape && i + 1 < text.length && escaped.includes(text[i + 1]!)) i++;
     plain += text[i];
   }
   return plain;

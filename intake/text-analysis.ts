@@ -1,9 +1,12 @@
 import { TypeTally } from './cell-types.ts';
 import { CELL_ERROR } from './check-cell.ts';
 import { emptyFile } from './container.ts';
-import { detectDialect, dialectOf, readHead, type HeadRecord } from './dialect.ts';
-import { findHeader, nameColumns, typeColumns } from './header.ts';
-import { fieldText, OK, RecordScanner, recordTexts } from './scan.ts';
+import { detectDialect, dialectOf, readHead, type HeadRecord, type Sample } from './dialect.ts';
+import { findHeader, nameColumns, ShapeTally, typeColumns, typeOf } from './header.ts';
+import { recordScanner } from './scan-uncommon.ts';
+import { fieldText, OK, recordTexts, type RecordScanner } from './scan.ts';
+import { findFooter, findSecondTable, FOOTER_RECORDS } from './table-end.ts';
+import { TableWatch, type Place } from './table-watch.ts';
 import {
   FileError,
   type Dialect,
@@ -15,6 +18,16 @@ import {
 
 const HEAD_BYTES = 256 * 1024;
 const HEAD_RECORDS = 500;
+/** A file of no more bytes and records than these is judged as a whole before it is read. */
+const WHOLE_RECORDS = 5000;
+/** Of a larger one so much of its end is kept, with a place in every so many bytes where a record begins. */
+const TAIL_BYTES = 64 * 1024;
+const PLACE_BYTES = 4096;
+/** Samples from further down, to question the dialect with: the first behind so many bytes, then at twice as many ... */
+const FIRST_SAMPLE = 512 * 1024;
+const SAMPLE_BYTES = 32 * 1024;
+/** A dialect under which more of the file than this cannot be read is questioned. */
+const DOUBTFUL = 0.01;
 const SAMPLE_ROWS = 200;
 /** Cells looked at to settle the types: of the first records of the file, and of each segment. */
 const TYPED_RECORDS = 1000;
@@ -32,6 +45,10 @@ type Found = Pick<
   | 'lineEnding'
   | 'preambleRows'
   | 'headerRow'
+  | 'headerRows'
+  | 'footerRows'
+  | 'footerRow'
+  | 'secondTableRow'
   | 'columns'
   | 'rows'
   | 'rejected'
@@ -49,6 +66,8 @@ export class TextAnalysis {
   names: string[] | null = null;
   /** Too much of it is not UTF-8: whoever feeds it may stop and decide the encoding again. */
   notUtf8 = false;
+  /** What the middle and the end of the file show to be the dialect, where the head was misleading. */
+  otherDialect: Dialect | null = null;
 
   private readonly options: FileOptions;
   private readonly limits: AnalysisLimits;
@@ -61,7 +80,23 @@ export class TextAnalysis {
   private headerRow: number | null = null;
   private preambleRows = 0;
   private width = 1;
+  private headerRows = 0;
   private readonly tallies: TypeTally[] = [];
+  private readonly shapes: ShapeTally[] = [];
+  /** Where the table ends: from there on records are passed over, or belong to another table. */
+  private endAt = Infinity;
+  private footer: { offset: number; line: number } | null = null;
+  private secondTable: { offset: number; line: number } | null = null;
+  private foreign = false;
+  private watch: TableWatch | null = null;
+  private readonly places: { offset: number; line: number }[] = [];
+  private nextPlace = 0;
+  private tail: Buffer[] = [];
+  private tailBytes = 0;
+  private written = 0;
+  private readonly samples: Sample[] = [];
+  private nextSample = FIRST_SAMPLE;
+  private separated = false;
   private readonly segments: Segment[] = [];
   private typedInSegment = 0;
   private readonly sample: string[][] = [];
@@ -86,6 +121,7 @@ export class TextAnalysis {
 
   write(chunk: Buffer): void {
     if (this.notUtf8) return;
+    this.keepTail(chunk);
     if (this.scanner) return this.feed(this.scanner, chunk, 0);
     this.head.push(chunk);
     this.headBytes += chunk.length;
@@ -96,17 +132,26 @@ export class TextAnalysis {
     const scanner = this.scanner ?? this.begin(true);
     scanner.finish();
     this.drain(scanner);
+    const late = this.watch?.finish();
+    if (late) this.cutOff(late);
+    else if (this.watch) this.findLateFooter();
+    this.question();
     if (this.records === 0 && !this.header) throw emptyFile();
     if (scanner.invalid > scanner.nonAscii) this.notUtf8 = true;
     const last = this.segments.at(-1);
-    if (last) last.end = scanner.nextOffset;
+    if (last) last.end = this.footer?.offset ?? scanner.nextOffset;
+    const footerRows = this.footer ? scanner.nextLine - this.footer.line : 0;
     const names = nameColumns(this.names ?? this.header, this.width);
-    this.warn(names);
+    this.warn(names, scanner, footerRows);
     return {
       lineEnding: this.lineEnding(),
       preambleRows: this.preambleRows,
       headerRow: this.headerRow,
-      columns: typeColumns(names, this.tallies),
+      headerRows: this.headerRows,
+      footerRows,
+      footerRow: this.footer?.line ?? null,
+      secondTableRow: this.secondTable?.line ?? null,
+      columns: typeColumns(names, this.tallies, this.shapes),
       rows: this.records - this.rejected,
       rejected: this.rejected,
       canonicalDialect: this.dialect,
@@ -121,18 +166,27 @@ export class TextAnalysis {
     const bom = bytes.subarray(0, 3).equals(Buffer.from([0xef, 0xbb, 0xbf])) ? 3 : 0;
     const separator = this.fixedDialect
       ? null
-      : /^sep=(.)(\r\n|\n|\r)/u.exec(bytes.toString('latin1', bom, bom + 16));
+      : /^"?sep=(.)"?[,;\t]*(?:\r\n|\n|\r)/iu.exec(bytes.toString('latin1', bom, bom + 24));
     const from = bom + (separator ? separator[0].length : 0);
     const firstLine = separator ? 2 : 1;
+    this.separated = separator !== null;
     const text = bytes.subarray(from);
     const options =
       separator && this.options.delimiter === undefined
         ? { ...this.options, delimiter: separator[1] }
         : this.options;
-    this.dialect = this.fixedDialect ?? detectDialect(text, whole, options);
-    const records = readHead(text, whole, this.dialect, HEAD_RECORDS, from, firstLine);
+    this.dialect = this.fixedDialect ?? detectDialect([{ bytes: text, whole }], options);
+    const most = whole ? WHOLE_RECORDS : HEAD_RECORDS;
+    const records = readHead(text, whole, this.dialect, most, from, firstLine);
     const start = this.placeHeader(records, from, firstLine);
-    this.scanner = new RecordScanner({
+    this.samples.push({ bytes: text.subarray(0, TAIL_BYTES), whole: whole && text.length <= TAIL_BYTES });
+    const body = records.filter(({ offset }) => offset >= start.offset);
+    if (!this.names) {
+      const types = typesOf(body, this.width);
+      if (whole && records.length < most) this.findTableEnd(body, types);
+      else this.watch = new TableWatch(this.header, this.width, types, this.dialect);
+    }
+    this.scanner = recordScanner({
       dialect: this.dialect,
       columns: this.width,
       maxRecordBytes: this.limits.maxRecordBytes,
@@ -148,7 +202,10 @@ export class TextAnalysis {
     const wanted = this.options.headerRow;
     const found = findHeader(records, wanted);
     this.width = this.names?.length ?? found.width;
-    for (let column = 0; column < this.width; column++) this.tallies.push(new TypeTally());
+    for (let column = 0; column < this.width; column++) {
+      this.tallies.push(new TypeTally());
+      this.shapes.push(new ShapeTally());
+    }
     if (wanted && found.header < 0) {
       throw new FileError(
         'no_header_row',
@@ -157,8 +214,10 @@ export class TextAnalysis {
     }
     const header = records[found.header];
     if (header) {
-      this.header = header.cells;
+      const below = records[found.data - 1]!;
+      this.header = found.names;
       this.headerRow = header.line;
+      this.headerRows = below.nextLine - header.line;
       this.preambleRows = header.line - 1;
       if (found.doubtful) {
         this.warnings.push({
@@ -166,7 +225,7 @@ export class TextAnalysis {
           message: `Row ${header.line} was taken for the column names, but nothing proves it. If it is data, say that the file has no header.`,
         });
       }
-      return { offset: header.next, line: header.nextLine };
+      return { offset: below.next, line: below.nextLine };
     }
     if (found.doubtful && records.length > 0) {
       this.warnings.push({
@@ -191,19 +250,32 @@ export class TextAnalysis {
   }
 
   private drain(scanner: RecordScanner): void {
-    const { endings, limits } = this;
+    const { endings, limits, watch } = this;
     let segment = this.segments.at(-1);
     while (scanner.next()) {
-      if (!segment || scanner.offset - segment.start >= limits.segmentBytes) {
-        if (segment) segment.end = scanner.offset;
+      const { offset } = scanner;
+      if (offset >= this.endAt) {
+        if (this.footer) continue;
+        if (!this.foreign) segment = this.beginSecondTable(scanner);
+      }
+      if (!segment || offset - segment.start >= limits.segmentBytes) {
+        if (segment) segment.end = offset;
         segment = this.openSegment(scanner);
+      }
+      if (offset >= this.nextPlace) this.keepPlace(scanner);
+      if (watch !== null && !this.foreign && watch.suspects(scanner)) {
+        const place = watch.look(scanner, () => this.placeOf(scanner, segment!));
+        if (place) {
+          this.cutOff(place);
+          segment = this.segments.at(-1)!;
+        }
       }
       this.records++;
       const ending = scanner.terminator;
       if (ending === 10) endings.lf++;
       else if (ending === 23) endings.crlf++;
       else if (ending === 13) endings.cr++;
-      if (scanner.status !== OK) {
+      if (scanner.status !== OK || this.foreign) {
         segment.rejected++;
         this.rejected++;
         continue;
@@ -211,6 +283,120 @@ export class TextAnalysis {
       segment.accepted++;
       if (this.records <= TYPED_RECORDS || this.typedInSegment < TYPED_PER_SEGMENT) this.look(scanner);
     }
+  }
+
+  private findTableEnd(body: HeadRecord[], types: string[]): void {
+    const second = findSecondTable(body, this.header, this.width, types);
+    if (second > 0) {
+      const { offset, line } = body[second]!;
+      this.secondTable = { offset, line };
+      this.endAt = offset;
+      return;
+    }
+    const footer = body[findFooter(body, this.width, body)];
+    if (!footer) return;
+    this.footer = { offset: footer.offset, line: footer.line };
+    this.endAt = footer.offset;
+  }
+
+  /** In a file too large to be judged as a whole: are its last records totals or notes? */
+  private findLateFooter(): void {
+    const from = this.written - this.tailBytes;
+    const place = this.places.find(({ offset }) => offset >= from);
+    if (!place) return;
+    const bytes = Buffer.concat(this.tail).subarray(place.offset - from);
+    const tail = readHead(bytes, true, this.dialect, Infinity, place.offset, place.line);
+    const found = findFooter(tail, this.width, tail.slice(0, -FOOTER_RECORDS));
+    const footer = tail[found];
+    if (!footer) return;
+    this.footer = { offset: footer.offset, line: footer.line };
+    for (const { offset, cells, rejected, doubted } of tail.slice(found)) {
+      const segment = this.segments.findLast(({ start }) => start <= offset)!;
+      const accepted =
+        !rejected && cells.length === this.width && (!doubted || this.dialect.looseQuotes === true);
+      this.records--;
+      if (accepted) segment.accepted--;
+      else {
+        segment.rejected--;
+        this.rejected--;
+      }
+    }
+    while ((this.segments.at(-1)?.start ?? -1) >= footer.offset) this.segments.pop();
+  }
+
+  private beginSecondTable(scanner: RecordScanner): Segment {
+    const last = this.segments.at(-1);
+    if (last) last.end = scanner.offset;
+    this.foreign = true;
+    const segment = this.openSegment(scanner);
+    segment.secondTable = true;
+    return segment;
+  }
+
+  /** Another table has begun at a place passed already: what was counted since is rejected. */
+  private cutOff(place: Place): void {
+    const since = this.records - place.records;
+    this.segments.length = place.segments;
+    const segment = this.segments.at(-1)!;
+    segment.end = place.offset;
+    segment.accepted = place.accepted;
+    segment.rejected = place.rejected;
+    if (segment.accepted + segment.rejected === 0) this.segments.pop();
+    this.rejected = this.segments.reduce((sum, { rejected }) => sum + rejected, since);
+    this.segments.push({
+      index: this.segments.length,
+      start: place.offset,
+      end: place.offset,
+      firstRecord: place.records + 1,
+      firstLine: place.line,
+      accepted: 0,
+      rejected: since,
+      secondTable: true,
+    });
+    this.secondTable = { offset: place.offset, line: place.line };
+    this.foreign = true;
+  }
+
+  private placeOf(scanner: RecordScanner, segment: Segment): Place {
+    const { offset, line } = scanner;
+    const { accepted, rejected } = segment;
+    return { offset, line, records: this.records, segments: this.segments.length, accepted, rejected };
+  }
+
+  private keepPlace(scanner: RecordScanner): void {
+    this.places.push({ offset: scanner.offset, line: scanner.line });
+    if (this.places.length > (2 * TAIL_BYTES) / PLACE_BYTES) this.places.splice(0, TAIL_BYTES / PLACE_BYTES);
+    this.nextPlace = scanner.offset + PLACE_BYTES;
+    if (scanner.offset < this.nextSample) return;
+    this.samples.push({ bytes: scanner.ahead(SAMPLE_BYTES), whole: false });
+    this.nextSample *= 2;
+  }
+
+  private keepTail(chunk: Buffer): void {
+    this.tail.push(chunk);
+    this.written += chunk.length;
+    this.tailBytes += chunk.length;
+    while (this.tailBytes - this.tail[0]!.length >= TAIL_BYTES) this.tailBytes -= this.tail.shift()!.length;
+  }
+
+  /** Does the rest of the file speak for another dialect than its head? */
+  private question(): void {
+    const { rejected, records, dialect, options, samples } = this;
+    if (
+      this.fixedDialect ||
+      this.separated ||
+      this.foreign ||
+      (rejected <= records * DOUBTFUL && dialect.delimiter !== '')
+    )
+      return;
+    const place = this.places.find(({ offset }) => offset >= this.written - this.tailBytes);
+    if (samples.length < 2 || !place) return;
+    const end = Buffer.concat(this.tail).subarray(place.offset - (this.written - this.tailBytes));
+    const other = detectDialect([...samples, { bytes: end, whole: true }], options);
+    const same = (['delimiter', 'quote', 'escape', 'runs', 'skipSpace'] as const).every(
+      (member) => other[member] === dialect[member],
+    );
+    if (!same) this.otherDialect = other;
   }
 
   private openSegment(scanner: RecordScanner): Segment {
@@ -232,7 +418,9 @@ export class TextAnalysis {
     this.typedInSegment++;
     for (let column = 0; column < this.width; column++) {
       const text = fieldText(scanner, column, this.dialect);
-      if (!this.dialect.rows || !CELL_ERROR.test(text)) this.tallies[column]!.add(text);
+      if (this.dialect.rows && CELL_ERROR.test(text)) continue;
+      this.tallies[column]!.add(text);
+      if (this.records <= TYPED_RECORDS) this.shapes[column]!.add(text);
     }
     if (this.sample.length < SAMPLE_ROWS) this.sample.push(recordTexts(scanner, this.dialect));
   }
@@ -248,7 +436,41 @@ export class TextAnalysis {
     return used.length > 1 ? 'mixed' : (used[0] ?? null);
   }
 
-  private warn(names: { name: string; original: string }[]): void {
+  private warn(
+    names: { name: string; original: string }[],
+    scanner: RecordScanner,
+    footerRows: number,
+  ): void {
+    if (this.secondTable) {
+      const { line } = this.secondTable;
+      const lost = this.segments.reduce(
+        (sum, { secondTable, rejected }) => sum + (secondTable ? rejected : 0),
+        0,
+      );
+      this.warnings.push({
+        code: 'second_table',
+        message: `Another table begins on line ${line}. Its ${lost} rows were not read as part of the first one. Import it as a file of its own.`,
+      });
+    }
+    if (this.footer) {
+      const { line } = this.footer;
+      this.warnings.push({
+        code: 'footer_skipped',
+        message: `${footerRows === 1 ? `The last line (${line}) was` : `The last ${footerRows} lines (from line ${line} on) were`} skipped: totals or notes below the table.`,
+      });
+    }
+    if (scanner.remarks > 0) {
+      this.warnings.push({
+        code: 'remarks_skipped',
+        message: `${scanner.remarks === 1 ? 'One line was' : `${scanner.remarks} lines were`} skipped as remarks, because they begin with ${this.dialect.comment}.`,
+      });
+    }
+    if (this.headerRows > 1) {
+      this.warnings.push({
+        code: 'header_joined',
+        message: `The column names stand on ${this.headerRows} lines (from line ${this.headerRow} on) and were joined.`,
+      });
+    }
     if (this.records === 0) {
       this.warnings.push({ code: 'no_rows', message: 'The file has column names but no rows below them.' });
     }
@@ -266,4 +488,12 @@ export class TextAnalysis {
       });
     }
   }
+}
+
+/** What the columns of the head hold, `text` where that is anything. */
+function typesOf(records: HeadRecord[], width: number): string[] {
+  const whole = records
+    .filter(({ cells, rejected }) => !rejected && cells.length === width)
+    .slice(0, SAMPLE_ROWS);
+  return Array.from({ length: width }, (_, column) => typeOf(whole.map(({ cells }) => cells[column]!)));
 }

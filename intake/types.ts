@@ -25,6 +25,8 @@ export interface ManifestColumn {
   type: ColumnType;
   /** How its numbers or dates are written, where the cells allow one reading only. */
   format?: ColumnFormat;
+  /** How its cells are built (`AA-9`), where they are all built in a few ways; '' is among them if some are empty. */
+  shapes?: string[];
 }
 
 /** A record-aligned range of the canonical bytes: the unit of parallel staging. */
@@ -40,6 +42,8 @@ export interface Segment {
   /** Records that the reader accepts, and those it rejects (ragged, unclosed quote, too large ...). */
   accepted: number;
   rejected: number;
+  /** What is in it belongs to another table further down in the file: every record is rejected. */
+  secondTable?: true;
 }
 
 export interface SheetInfo {
@@ -61,6 +65,14 @@ export interface Dialect {
   escape: string;
   /** Of a canonical copy made from a sheet: a record is one row, whatever line breaks its cells hold; lines count rows. */
   rows?: true;
+  /** Spaces around a delimiter belong to the file's layout: none before a value, none between a quote and a delimiter. */
+  skipSpace?: true;
+  /** Columns aligned with spaces: a run of delimiters divides as one does, and at both ends of a line it is nothing. */
+  runs?: true;
+  /** A line that begins with it is a remark, and no record. */
+  comment?: string;
+  /** Quotes stand inside plain values all over this file; otherwise two of them that might belong together are doubted. */
+  looseQuotes?: true;
 }
 
 /** What inspection found; stored as manifest.json beside the object. Sizes in bytes. */
@@ -77,8 +89,16 @@ export interface Manifest {
   mixedEncoding?: boolean;
   dialect: Dialect | null;
   lineEnding: 'lf' | 'crlf' | 'cr' | 'mixed' | null;
+  /** Lines above the table. */
   preambleRows: number;
+  /** Where the column names stand: the first of `headerRows` lines. */
   headerRow: number | null;
+  headerRows: number;
+  /** Lines below the table (totals, notes) that are no records, and the first of them. */
+  footerRows: number;
+  footerRow: number | null;
+  /** Line of the first record that belongs to another table. */
+  secondTableRow: number | null;
   columns: ManifestColumn[];
   /** Accepted and rejected records; their sum is `input` of the accounting. */
   rows: number;
@@ -231,7 +251,9 @@ export type QuestionCode =
   | 'unmapped_values'
   /** The header is not the one that the profile was made for. */
   | 'drift'
-  | 'unknown_column';
+  | 'unknown_column'
+  /** The workbook has several sheets with rows, and nobody has said which one is meant. */
+  | 'sheet';
 
 /** The proposal that the map phase makes, and what a profile pins once it is settled. */
 export interface Mapping {

@@ -52,7 +52,7 @@ async function read(
     })) {
       if (scanner.status === OK) rows.push(recordTexts(scanner, dialect));
       else {
-        const { line, code, message } = rejection(scanner, columns.length);
+        const { line, code, message } = rejection(scanner, columns, dialect, false);
         rejects.push({ line, code, message });
       }
     }
