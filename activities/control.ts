@@ -172,7 +172,12 @@ export function createControlActivities(deps: ActivityDeps) {
         name: saveAs ?? (row.options['profile'] as string | undefined) ?? `header-${digest.slice(0, 12)}`,
         digest,
         mapping: withHeaders(
-          { fields, unmappedColumns: input.mapping.unmappedColumns ?? [], questions: [] },
+          {
+            fields,
+            unmappedColumns: input.mapping.unmappedColumns ?? [],
+            questions: [],
+            ...(input.mapping.rules && { rules: input.mapping.rules }),
+          },
           manifest.columns,
         ),
         madeBy: input.actor,

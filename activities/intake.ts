@@ -3,7 +3,14 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import { noteProgress } from '../db/control.ts';
-import { confirmedMapping, findDuplicate, findProfile, headerDigest, pinProfile } from '../db/profiles.ts';
+import {
+  confirmedMapping,
+  findDuplicate,
+  findProfile,
+  headerDigest,
+  pinProfile,
+  pinVersion,
+} from '../db/profiles.ts';
 import { createStaging, stagedSegments, stageSegment } from '../db/staging.ts';
 import { turnOf } from '../db/target.ts';
 import { inspectFile } from '../intake/inspect.ts';
@@ -180,7 +187,11 @@ export function createIntakeActivities(deps: ActivityDeps) {
         ]);
         if (proposal.questions.length > 0)
           return { settled: false, questions: proposal.questions.map((question) => question.message) };
-        pinned = await pinProfile(pool, {
+        // A profile that answers for everything stays the version that it is.
+        const known = new Set(chosen?.mapping.fields.map(({ field }) => field));
+        const answersAll = proposal.fields.every(({ field, column }) => column === null || known.has(field));
+        if (chosen && !answer && answersAll) pinned = await pinVersion(pool, row.import_id, chosen);
+        pinned ??= await pinProfile(pool, {
           ...pin,
           name: answer?.saveAs ?? name,
           mapping: withHeaders(proposal, manifest.columns),
@@ -214,8 +225,8 @@ export function createIntakeActivities(deps: ActivityDeps) {
       let row = await readImport(deps, input.importId);
       const dataset = await datasetOf(deps, row);
       const target = await targetOf(deps, dataset, row.tenant_id);
-      const { rules, fields } = await settledFields(deps, row, dataset, target);
       const manifest = await readManifest(deps, row);
+      const { rules, fields } = await settledFields(deps, row, dataset, target, manifest);
       if (row.incarnation === 0) {
         await pool.query(
           'update waybill.imports set incarnation = 1 where import_id = $1 and incarnation = 0',

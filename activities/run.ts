@@ -3,6 +3,7 @@ import type { WrittenField } from '../db/apply-program.ts';
 import { findProfile } from '../db/profiles.ts';
 import { describeTarget, type Target } from '../db/target.ts';
 import type { PlanRequest } from '../db/plan.ts';
+import type { ProvisionalKey } from '../db/provisional-key.ts';
 import type { Dataset } from '../datasets/types.ts';
 import { findDataset } from '../db/datasets.ts';
 import { narrow } from '../datasets/check-rules.ts';
@@ -11,7 +12,8 @@ import { planRules } from '../db/rules-of-plan.ts';
 import { rulesFrom } from '../intake/mapping.ts';
 import { settleWindows } from '../intake/rules/limits.ts';
 import type { CompareRule } from '../intake/rules/types.ts';
-import type { FieldRule, Manifest } from '../intake/types.ts';
+import { moveMapping } from '../intake/moved-mapping.ts';
+import type { FieldRule, Manifest, ProfileRules } from '../intake/types.ts';
 import { rebuildCanonical } from '../intake/ensure-canonical.ts';
 import { access } from 'node:fs/promises';
 import { ImportRefused } from './guarded.ts';
@@ -55,11 +57,18 @@ export async function settledFields(
   row: ImportRow,
   dataset: Dataset,
   target: Target,
-): Promise<{ rules: FieldRule[]; fields: WrittenField[] }> {
+  manifest: Manifest,
+): Promise<{ rules: FieldRule[]; fields: WrittenField[]; profile: ProfileRules }> {
   const profile =
     row.profile &&
     (await findProfile(deps.pool, row.tenant_id, row.dataset, row.profile, row.profile_version));
   if (!profile) throw new Error(`import ${row.import_id} has no profile yet`);
+  const mapping = moveMapping(profile.mapping, manifest.columns);
+  if (!mapping)
+    throw new ImportRefused(
+      'profile_mismatch',
+      `The file has not all the columns of profile ${profile.name}, version ${profile.version}. Import it again, to be asked about them.`,
+    );
   const columnOf = (rule: FieldRule) => {
     const { column } = dataset.fields.find((field) => field.name === rule.name)!;
     const found = target.columns.find((c) => c.name === column);
@@ -73,7 +82,7 @@ export async function settledFields(
   };
   // Beside the dataset's own rules the reader keeps to what the columns can hold as they are today.
   const today = row.created_at.toISOString().slice(0, 10);
-  const rules = rulesFrom(profile.mapping, dataset.fields, dataset.key.fields).map((rule) => ({
+  const rules = rulesFrom(mapping, dataset.fields, dataset.key.fields).map((rule) => ({
     ...rule,
     ...narrow(settleWindows(rule, today), columnOf(rule).shape.limits),
   }));
@@ -89,7 +98,24 @@ export async function settledFields(
       add: row.mode === 'add' && number && !rule.key,
     };
   });
-  return { rules, fields };
+  return { rules, fields, profile: mapping.rules ?? {} };
+}
+
+/** Only where one field alone is the key, and the file carries what is asked instead. */
+function provisionalKey(
+  dataset: Dataset,
+  rules: FieldRule[],
+  { provisionalKey: by }: ProfileRules,
+): ProvisionalKey | null {
+  const carried = (name: string) => {
+    const field = dataset.fields.find((one) => one.name === name);
+    return field && rules.some((rule) => rule.name === name) ? [{ field: name, column: field.column }] : [];
+  };
+  const [key, ...more] = dataset.key.fields.flatMap(carried);
+  const fields = by?.flatMap(carried) ?? [];
+  return key && more.length === 0 && fields.length > 0 && fields.length === by!.length
+    ? { key, by: fields }
+    : null;
 }
 
 /** Rules over several fields of one row, for the reader. */
@@ -131,10 +157,11 @@ export async function planRequest(
   manifest?: Manifest,
 ): Promise<PlanRequest> {
   const row = await readImport(deps, input.importId);
-  const dataset = await datasetOf(deps, row);
-  const target = await targetOf(deps, dataset, row.tenant_id);
-  const { rules, fields } = await settledFields(deps, row, dataset, target);
+  const whole = await datasetOf(deps, row);
+  const target = await targetOf(deps, whole, row.tenant_id);
   const file = manifest ?? (await readManifest(deps, row));
+  const { rules, fields, profile } = await settledFields(deps, row, whole, target, file);
+  const dataset = { ...whole, duplicates: profile.duplicates ?? whole.duplicates };
   const headerOf = (field: string): string | null => {
     const column = rules.find(({ name }) => name === field)?.column ?? null;
     return column === null ? null : (file.columns[column]?.name ?? null);
@@ -148,6 +175,7 @@ export async function planRequest(
     dataset,
     fields,
     target,
+    provisional: provisionalKey(dataset, rules, profile),
     rules: await planRules(deps.pool, { tenantId: row.tenant_id, dataset, target, fields, headerOf }),
     manifest: file,
     mode: row.mode,

@@ -18,8 +18,8 @@ export interface Dataset {
   fields: DatasetField[];
   /** What is about more than one cell. */
   rules?: DatasetRule[];
-  /** Which record of a key wins within one file. */
-  duplicates: 'last' | 'first';
+  /** Which record of a key wins within one file; `refuse`: none does, all of them are blocked. */
+  duplicates: 'last' | 'first' | 'refuse';
 }
 
 export type ImportPolicy = 'auto' | 'review' | 'guard';

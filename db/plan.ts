@@ -11,6 +11,7 @@ import {
   type Deciding,
   type KeyRange,
 } from './plan-statements.ts';
+import { findProvisionalKeys, type ProvisionalKey } from './provisional-key.ts';
 import { checkRows, type PlanRule } from './rules-of-plan.ts';
 import { stagingIsWhole } from './staging.ts';
 
@@ -52,6 +53,8 @@ export interface PlanRequest extends Deciding {
   policy: ImportPolicy;
   /** What has to be asked of the staged rows first; absent or null where there is nothing. */
   rules?: PlanRule[] | null;
+  /** How the profile tells rows without key apart. */
+  provisional?: ProvisionalKey | null;
   /** How many connections may decide at once; the default is what the machine was measured with. */
   lanes?: number;
 }
@@ -136,6 +139,8 @@ async function beginDraft(
     ).rows[0]!;
     if (state.receipts) throw new Error('a plan with receipts is decided anew by rebase, never made again');
     if (!(await stagingIsWhole(client, lockKey, request.incarnation, manifest))) throw new StagingLost();
+    if (request.provisional)
+      await findProvisionalKeys(client, { ...request, provisional: request.provisional });
     const source = await checkRows(client, request);
 
     let split: string[] | null = null;

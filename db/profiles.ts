@@ -46,69 +46,145 @@ export async function confirmedMapping(
   return result.rows[0]?.mapping ?? null;
 }
 
+interface NewVersion {
+  tenantId: string;
+  dataset: string;
+  name: string;
+  /** Of the header that it was settled for; null for a profile that is used by its name alone. */
+  digest: string | null;
+  mapping: Mapping;
+  madeBy: string;
+  byPerson: boolean;
+}
+
+/** What decides about rows, and nothing else: the order of members and where columns stand do not. */
+function digestOf({ fields, rules }: Mapping): string {
+  const said = fields.map(({ column, header, join, confidence: _, reason: _r, ...cell }) => ({
+    ...cell,
+    from: header ?? column,
+    ...(join && { join: join.headers ?? join.columns, separator: join.separator }),
+  }));
+  const sorted = (_: string, value: unknown): unknown =>
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : value;
+  const what = { fields: said.toSorted((a, b) => (a.field < b.field ? -1 : 1)), rules: rules ?? {} };
+  return createHash('sha256').update(JSON.stringify(what, sorted)).digest('hex');
+}
+
+/** The version of a profile that says just this; made if there is none. */
+async function storeVersion(
+  client: pg.PoolClient,
+  of: NewVersion,
+): Promise<{ version: number; created: boolean }> {
+  const mappingDigest = digestOf(of.mapping);
+  await client.query('select pg_advisory_xact_lock(7297, hashtext($1))', [
+    `${of.tenantId}/${of.dataset}/${of.name}`,
+  ]);
+  const same = (
+    await client.query<{ version: number }>(
+      `select version from waybill.profiles where tenant_id = $1 and dataset = $2 and name = $3 and mapping_digest = $4
+       order by version desc limit 1`,
+      [of.tenantId, of.dataset, of.name, mappingDigest],
+    )
+  ).rows[0];
+  if (!same) {
+    const made = await client.query<{ version: number }>(
+      `insert into waybill.profiles (tenant_id, dataset, name, version, header_digest, mapping, mapping_digest, made_by, by_person)
+       select $1, $2, $3, coalesce(max(version), 0) + 1, $4, $5, $6, $7, $8
+       from waybill.profiles where tenant_id = $1 and dataset = $2 and name = $3 returning version`,
+      [
+        of.tenantId,
+        of.dataset,
+        of.name,
+        of.digest,
+        JSON.stringify(of.mapping),
+        mappingDigest,
+        of.madeBy,
+        of.byPerson,
+      ],
+    );
+    return { version: made.rows[0]!.version, created: true };
+  }
+  if (of.byPerson) {
+    await client.query(
+      `update waybill.profiles set by_person = true, made_by = $5, created_at = now(), header_digest = coalesce($6, header_digest)
+       where tenant_id = $1 and dataset = $2 and name = $3 and version = $4`,
+      [of.tenantId, of.dataset, of.name, same.version, of.madeBy, of.digest],
+    );
+  }
+  return { version: same.version, created: false };
+}
+
+/** Keeps a profile that did not come of an import: written by hand, or brought from elsewhere. */
+export function saveProfile(
+  pool: pg.Pool,
+  profile: Omit<NewVersion, 'digest' | 'byPerson'>,
+): Promise<{ version: number; created: boolean }> {
+  return withTransaction(pool, (client) =>
+    storeVersion(client, { ...profile, digest: null, byPerson: true }),
+  );
+}
+
+export interface ListedProfile {
+  name: string;
+  /** The latest version, and how many there are. */
+  version: number;
+  versions: number;
+  madeBy: string;
+  byPerson: boolean;
+  createdAt: Date;
+  /** Imports that used any of its versions. */
+  imports: number;
+}
+
+/** Profiles of a dataset, those that a person made or named first. */
+export async function listProfiles(
+  pool: pg.Pool,
+  tenantId: string,
+  dataset: string,
+): Promise<ListedProfile[]> {
+  const result = await pool.query<ListedProfile>(
+    `select p.name, max(p.version) as version, count(*)::int as versions,
+       (array_agg(p.made_by order by p.version desc))[1] as "madeBy", bool_or(p.by_person) as "byPerson",
+       max(p.created_at) as "createdAt",
+       (select count(*)::int from waybill.imports i
+        where i.tenant_id = $1 and i.dataset = $2 and i.profile = p.name) as imports
+     from waybill.profiles p where p.tenant_id = $1 and p.dataset = $2
+     group by p.name order by bool_or(p.by_person) desc, max(p.created_at) desc, p.name limit 1000`,
+    [tenantId, dataset],
+  );
+  return result.rows;
+}
+
+/** An import goes on with a profile just as it is. */
+export async function pinVersion(
+  pool: pg.Pool,
+  importId: string,
+  { name, version }: { name: string; version: number },
+): Promise<{ name: string; version: number }> {
+  await pool.query('update waybill.imports set profile = $2, profile_version = $3 where import_id = $1', [
+    importId,
+    name,
+    version,
+  ]);
+  return { name, version };
+}
+
 /**
  * Stores a settled mapping and pins it to the import. The same mapping for the same header is the same version, made
  * by a person or not: that is what 'already imported' compares.
  */
 export async function pinProfile(
   pool: pg.Pool,
-  pin: {
+  pin: NewVersion & {
     importId: string;
-    tenantId: string;
-    dataset: string;
-    name: string;
-    digest: string;
-    mapping: Mapping;
-    madeBy: string;
-    byPerson: boolean;
     /** The import must be waiting for just this answer in this epoch; its wait ends in the same transaction. */
     answers?: { epoch: number };
   },
 ): Promise<{ name: string; version: number }> {
-  const what = pin.mapping.fields.map(({ field, column, constant, format, values }) => ({
-    field,
-    column,
-    constant,
-    format,
-    values,
-  }));
-  const mappingDigest = createHash('sha256').update(JSON.stringify(what)).digest('hex');
   return withTransaction(pool, async (client) => {
-    await client.query('select pg_advisory_xact_lock(7297, hashtext($1))', [
-      `${pin.tenantId}/${pin.dataset}/${pin.name}`,
-    ]);
-    const latest = (
-      await client.query<{ version: number; mapping_digest: string }>(
-        `select version, mapping_digest from waybill.profiles where tenant_id = $1 and dataset = $2 and name = $3
-         order by (mapping_digest = $4 and header_digest is not distinct from $5) desc, version desc limit 1`,
-        [pin.tenantId, pin.dataset, pin.name, mappingDigest, pin.digest],
-      )
-    ).rows[0];
-    let version = latest?.version ?? 0;
-    if (latest?.mapping_digest !== mappingDigest) {
-      version = (
-        await client.query<{ version: number }>(
-          `insert into waybill.profiles (tenant_id, dataset, name, version, header_digest, mapping, mapping_digest, made_by, by_person)
-           select $1, $2, $3, coalesce(max(version), 0) + 1, $4, $5, $6, $7, $8
-           from waybill.profiles where tenant_id = $1 and dataset = $2 and name = $3 returning version`,
-          [
-            pin.tenantId,
-            pin.dataset,
-            pin.name,
-            pin.digest,
-            JSON.stringify(pin.mapping),
-            mappingDigest,
-            pin.madeBy,
-            pin.byPerson,
-          ],
-        )
-      ).rows[0]!.version;
-    } else if (pin.byPerson) {
-      await client.query(
-        'update waybill.profiles set by_person = true, made_by = $5, created_at = now() where tenant_id = $1 and dataset = $2 and name = $3 and version = $4',
-        [pin.tenantId, pin.dataset, pin.name, version, pin.madeBy],
-      );
-    }
+    const { version } = await storeVersion(client, pin);
     if (pin.answers) {
       const row = (
         await client.query<{ status: string; profile: string | null; profile_version: number | null }>(
@@ -135,13 +211,27 @@ export async function pinProfile(
 const FILE_OPTIONS = ['sheet', 'encoding', 'delimiter', 'quote', 'header_row'] as const;
 export type FileOptionsJson = Partial<Record<(typeof FILE_OPTIONS)[number], string | number>>;
 
-export const fileOptionsOf = (options: Record<string, unknown>): FileOptions => ({
-  sheet: options['sheet'] as string | undefined,
-  encoding: options['encoding'] as string | undefined,
-  delimiter: options['delimiter'] as string | undefined,
-  quote: options['quote'] as string | undefined,
-  headerRow: options['header_row'] as number | undefined,
-});
+/** What was said of how to read a file, of options as the API names them. */
+export function fileOptionsOf(options: Record<string, unknown>): FileOptions {
+  const { sheet, encoding, delimiter, quote, header_row: headerRow } = options;
+  const said = { sheet, encoding, delimiter, quote, headerRow };
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * How an import's file is to be read: as its profile says where the import itself does not. Whoever has had it read
+ * anew has said all there is to say.
+ */
+export async function readingOf(
+  pool: pg.Pool,
+  of: { tenantId: string; dataset: string; options: Record<string, unknown> },
+): Promise<FileOptions> {
+  const { profile, inspection } = of.options;
+  const said = fileOptionsOf(of.options);
+  if (typeof profile !== 'string' || inspection !== undefined) return said;
+  const found = await findProfile(pool, of.tenantId, of.dataset, profile);
+  return { ...found?.mapping.rules?.reading, ...said };
+}
 
 /** A mapping that a person settled for a reading of the file that has yet to be made. */
 export interface MappingAnswer {
@@ -181,6 +271,12 @@ export async function readAnew(
          input_rejected = null, mapping_proposal = $3::jsonb || jsonb_build_object('answer', $4::jsonb)
        where import_id = $1`,
       [wanted.importId, JSON.stringify(options), JSON.stringify(wanted.answer.mapping), answer],
+    );
+    // Both begin anew: how long somebody thought about it is not how long they took.
+    await client.query(
+      `update waybill.phases set started_at = clock_timestamp(), finished_at = null
+       where import_id = $1 and name in ('inspect', 'map')`,
+      [wanted.importId],
     );
   });
 }

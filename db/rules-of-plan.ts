@@ -20,7 +20,9 @@ interface RuleField {
 export type PlanRule =
   | { kind: 'type'; field: RuleField; type: string; severity: Severity }
   | { kind: 'reference'; fields: RuleField[]; parent: Parent; severity: Severity }
-  | { kind: 'unique'; fields: RuleField[]; expressions: string[]; severity: Severity };
+  | { kind: 'unique'; fields: RuleField[]; expressions: string[]; severity: Severity }
+  /** Records of one key are none of them taken. */
+  | { kind: 'once'; fields: RuleField[]; severity: Severity };
 
 interface Parent {
   /** As a person knows it. */
@@ -85,7 +87,9 @@ export async function planRules(
       rules.push({ kind: 'unique', fields: found, expressions, severity: rule.severity ?? 'error' });
     }
   }
-  const order = ['type', 'reference', 'unique'];
+  const key = dataset.duplicates === 'refuse' ? all(dataset.key.fields) : null;
+  if (key) rules.push({ kind: 'once', fields: key, severity: 'error' });
+  const order = ['type', 'reference', 'unique', 'once'];
   return rules.length === 0 ? null : rules.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
 }
 
@@ -159,9 +163,12 @@ export async function checkRows(client: pg.PoolClient, checked: Checked): Promis
     // Types first, as they are staged; then what is of its type.
     const plain = rule.kind === 'type' || (found === 0 && !texts);
     const from = plain ? stagingTables(lockKey, incarnation).rows : sourceOf(checked);
-    const statement = { type: typeStatement, reference: referenceStatement, unique: uniqueStatement }[
-      rule.kind
-    ] as (checked: Checked, rule: PlanRule, from: string) => string;
+    const statement = {
+      type: typeStatement,
+      reference: referenceStatement,
+      unique: uniqueStatement,
+      once: onceStatement,
+    }[rule.kind] as (checked: Checked, rule: PlanRule, from: string) => string;
     const inserted = await client.query(
       `insert into ${findings} select _record, ${ordinal}, ${rule.severity === 'error'}, _issue from (${statement(checked, rule, from)}) f`,
     );
@@ -239,18 +246,42 @@ function referenceStatement(
       and not exists (select from ${parent.name} p where ${parent.condition})${inFile}`;
 }
 
+/** Every row whose key another row of the file has as well. */
+function onceStatement(
+  { target, fields, tenantId }: Checked,
+  rule: Extract<PlanRule, { kind: 'once' }>,
+  from: string,
+): string {
+  const keys = planKey(target);
+  const names = keys.map(({ name }) => name).join(', ');
+  const values = keys.map(({ name, expression }) => `(${expression}) as ${name}`).join(', ');
+  const message = `'This key stands in ' || s._times || ' rows of the file, from line ' || s._first || ' to line ' || s._last || '. None of them is taken: leave one.'`;
+  return `select s._record, ${issue(rule, rule.fields, 'duplicate_key', message, textOf(rule.fields))}
+    from (select k.*, count(*) over w as _times, min(_line) over w as _first, max(_line) over w as _last
+      from (select s.*, ${values} from (select s.*, ${asTarget(target, fields, tenantId)} from ${from} s where not s._blocked) s) k
+      where ${keys.map(({ name }) => `k.${name} is not null`).join(' and ')}
+      window w as (partition by ${names})) s
+    where s._times > 1`;
+}
+
+/** Staged rows `s` in the words of the target, for expressions that speak of its columns. */
+function asTarget(target: Target, fields: WrittenField[], tenantId: string): string {
+  const staged = new Set(fields.map(({ column }) => column));
+  return target.columns
+    .map((column) => {
+      const name = quoteName(column.name);
+      if (column.name === 'tenant_id') return `${quoteText(tenantId)}::${column.type} as ${name}`;
+      return `${staged.has(column.name) ? `s.${quoteName('v_' + column.name)}` : `null::${column.type}`} as ${name}`;
+    })
+    .join(', ');
+}
+
 /** Of rows with one value and several keys the first is right and the others are not; rows of one key are one record. */
 function uniqueStatement(
   { target, fields, tenantId }: Checked,
   rule: Extract<PlanRule, { kind: 'unique' }>,
   from: string,
 ): string {
-  const staged = new Set(fields.map(({ column }) => column));
-  const asTarget = target.columns.map((column) => {
-    const name = quoteName(column.name);
-    if (column.name === 'tenant_id') return `${quoteText(tenantId)}::${column.type} as ${name}`;
-    return `${staged.has(column.name) ? `s.${quoteName('v_' + column.name)}` : `null::${column.type}`} as ${name}`;
-  });
   const keys = planKey(target);
   const values = rule.expressions.map((expression, n) => `(${expression}) as _u${n + 1}`);
   const names = rule.expressions.map((_, n) => `_u${n + 1}`).join(', ');
@@ -259,7 +290,7 @@ function uniqueStatement(
   const others = keys.map((key) => `s.${key.name} is distinct from s._f${key.name}`).join(' or ');
   return `with k as materialized (
       select s.*, ${[...values, ...keys.map((key) => `(${key.expression}) as ${key.name}`)].join(', ')}
-      from (select s.*, ${asTarget.join(', ')} from ${from} s where not s._blocked) s
+      from (select s.*, ${asTarget(target, fields, tenantId)} from ${from} s where not s._blocked) s
     ), d as (
       select ${names} from k where ${rule.expressions.map((_, n) => `_u${n + 1} is not null`).join(' and ')} group by ${names} having count(*) > 1
     )

@@ -311,7 +311,7 @@ export function withHeaders(mapping: Mapping, columns: ManifestColumn[]): Mappin
 
 /** Rules for the reader: of the fields that the file carries or a constant fills; the others are left alone. */
 export function rulesFrom(mapping: Mapping, fields: FieldSpec[], keyFields: string[]): FieldRule[] {
-  const { unknownColumns, nullWords, suggest } = mapping.rules ?? {};
+  const { unknownColumns, nullWords, suggest, provisionalKey } = mapping.rules ?? {};
   const keepIn = typeof unknownColumns === 'object' ? unknownColumns.keepIn : null;
   return mapping.fields.flatMap((mapped): FieldRule[] => {
     const field = fields.find(({ name }) => name === mapped.field);
@@ -345,6 +345,8 @@ export function rulesFrom(mapping: Mapping, fields: FieldSpec[], keyFields: stri
         ...(words.length > 0 ? { nullWords: words } : {}),
         ...(from === undefined ? {} : { suggestFrom: from }),
         key,
+        // Only one field can be found by others.
+        ...(key && keyFields.length === 1 && provisionalKey ? { provisional: true as const } : {}),
       },
     ];
   });

@@ -75,7 +75,9 @@ const shape = {
   target: z.object({ schema: SqlName, table: SqlName }),
   key: names.meta({ description: 'Fields of the natural key.' }),
   keyIndex: SqlName.meta({ description: 'The full unique index of the target that makes it one.' }),
-  duplicates: z.enum(['last', 'first']).meta({ description: 'Which record of a key counts in one file.' }),
+  duplicates: z
+    .enum(['last', 'first', 'refuse'])
+    .meta({ description: 'Which record of a key counts in one file; `refuse` blocks them all.' }),
   rules: z.array(Rule).max(200),
 };
 export const Dataset = z
