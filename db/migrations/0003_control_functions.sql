@@ -144,13 +144,14 @@ begin
   update waybill.imports set status = 'running', waiting_for = null where import_id = p_import;
 end $$;
 
--- Opens an ended run again; it goes on from its receipts. Not where some of it was undone: it would count what is gone.
+-- Opens an ended run again; it goes on from its receipts. Not where some of it was undone: it would count what is
+-- gone; nor where the plan has lost its values with age.
 create function waybill.reopen(p_import text, p_actor text)
 returns waybill.imports language plpgsql as $$
 declare
   i waybill.imports := waybill.lock_import(p_import);
 begin
-  if i.status in ('failed', 'cancelled', 'unproven') and i.object_key is not null
+  if i.status in ('failed', 'cancelled', 'unproven') and i.object_key is not null and i.values_dropped_at is null
      and not exists (select from waybill.revert_receipts r where r.import_id = p_import) then
     update waybill.imports set status = 'queued', epoch = epoch + 1, finished_at = null, error = null,
       waiting_for = null, accounting = null, restarts = 0, restarted_at_receipts = null
