@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { Logger } from 'pino';
 import type { SegmentPool } from '../intake/segment-pool.ts';
 import type { ObjectStore } from '../storage/objects.ts';
+import type { Scanner } from '../storage/scan.ts';
 import type { Spool } from '../storage/spool.ts';
 
 /** What activities are made with. */
@@ -10,6 +11,8 @@ export interface ActivityDeps {
   store: ObjectStore;
   spool: Spool;
   segments: SegmentPool;
+  /** Null where the deployment has none. */
+  scanner: Scanner | null;
   /** Task queue of this host: who has inspected a file has it on disk. */
   hostQueue: string;
   log: Logger;

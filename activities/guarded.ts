@@ -6,6 +6,7 @@ import { RevertRefused } from '../db/revert-plan.ts';
 import { TargetRefused } from '../db/target.ts';
 import { FileError } from '../intake/types.ts';
 import { ObjectChanged, ObjectMissing, StoreUnavailable } from '../storage/errors.ts';
+import { ScannerDown } from '../storage/scan.ts';
 import type { ActivityDeps } from './deps.ts';
 import { countFailure } from './metrics.ts';
 
@@ -125,6 +126,10 @@ function asFailure(deps: ActivityDeps, name: string, input: unknown, error: unkn
   if (error instanceof StoreUnavailable) {
     log.warn({ err: error }, 'object store unavailable');
     return failure('Unavailable', false, 'The object store does not answer.', [{ what: 'object store' }]);
+  }
+  if (error instanceof ScannerDown) {
+    log.warn({ err: error }, 'virus scanner unavailable');
+    return failure('Unavailable', false, error.message, [{ what: 'virus scanner' }]);
   }
   log.error({ err: error }, 'activity failed');
   return error;

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { Context } from '@temporalio/activity';
 import { noteProgress } from '../db/control.ts';
 import {
@@ -20,6 +22,7 @@ import type { FileOptions } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
 import { ImportRefused } from './guarded.ts';
+import { passScanner, refuseQuarantined } from './scan.ts';
 import {
   canonicalPath,
   comparisonsOf,
@@ -36,6 +39,7 @@ import {
 
 /** Two connections copy at once: the second one brings more than the second parser thread (docs, hot path). */
 const STAGING_LANES = 2;
+const SPOOL_READ_BYTES = 256 * 1024;
 
 const fileOptions = (options: Record<string, unknown>): FileOptions => ({
   sheet: options['sheet'] as string | undefined,
@@ -61,6 +65,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
     async download(input: RunInput): Promise<{ bytes: number }> {
       const row = await readImport(deps, input.importId);
       const object = row.object_key === null ? null : await store.stat(row.object_key);
+      if (!object) await refuseQuarantined(deps, row);
       if (!object)
         throw new ImportRefused(
           'object_missing',
@@ -100,9 +105,18 @@ export function createIntakeActivities(deps: ActivityDeps) {
       await mkdir(attempt);
       let noted = 0;
       try {
+        const rawPath = join(attempt, 'raw');
+        const scanned = deps.scanner !== null;
+        if (scanned) await refuseQuarantined(deps, row);
+        let source = await store.read(row.object_key!, { etag: row.object_etag ?? undefined, signal });
+        if (deps.scanner) {
+          await pipeline(source, createWriteStream(rawPath), { signal });
+          await passScanner(deps, deps.scanner, row, rawPath, signal);
+          source = createReadStream(rawPath, { highWaterMark: SPOOL_READ_BYTES });
+        }
         const manifest = await inspectFile({
-          source: await store.read(row.object_key!, { etag: row.object_etag ?? undefined, signal }),
-          spool: { rawPath: join(attempt, 'raw'), canonicalPath: join(attempt, 'canonical') },
+          source,
+          spool: { rawPath, canonicalPath: join(attempt, 'canonical'), rawIsSource: scanned },
           fileName: row.file_name,
           options: fileOptions(row.options),
           signal,

@@ -12,6 +12,7 @@ import { registerIntake } from './routes/intake.ts';
 import { registerMapping } from './routes/mapping.ts';
 import { registerReverts } from './routes/reverts.ts';
 import { registerService } from './routes/service.ts';
+import { registerQuarantine } from './routes/quarantine.ts';
 import { registerSyncs } from './routes/syncs.ts';
 import { registerWebhooks } from './routes/webhooks.ts';
 
@@ -64,6 +65,7 @@ export function createApp(deps: ApiDeps): Express {
   registerWebhooks(router, deps);
   registerDeliveries(router, deps);
   registerSyncs(router, deps);
+  registerQuarantine(router, deps);
   app.use(router);
 
   if (deps.config.consoleDir) app.use(...serveConsole(deps.config.consoleDir));

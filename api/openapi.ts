@@ -11,6 +11,7 @@ import { previewRoutes } from './schemas/preview.ts';
 import { revertRoutes } from './schemas/reverts.ts';
 import { serviceRoutes } from './schemas/service.ts';
 import { deliveryRoutes } from './schemas/deliveries.ts';
+import { quarantineRoutes } from './schemas/quarantine.ts';
 import { syncRoutes } from './schemas/syncs.ts';
 import { webhookRoutes } from './schemas/webhooks.ts';
 
@@ -26,6 +27,7 @@ export const allRoutes: RouteSpec[] = [
   ...webhookRoutes,
   ...deliveryRoutes,
   ...syncRoutes,
+  ...quarantineRoutes,
   ...serviceRoutes,
 ];
 

@@ -82,9 +82,9 @@ export type NewDataset = {
      */
     keyIndex: string;
     /**
-     * Which record of a key counts in one file.
+     * Which record of a key counts in one file; `refuse` blocks them all.
      */
-    duplicates?: 'last' | 'first';
+    duplicates?: 'last' | 'first' | 'refuse';
     rules?: Array<DatasetRule>;
     fields: Array<{
         name: string;
@@ -212,9 +212,9 @@ export type ChangedDataset = {
      */
     keyIndex: string;
     /**
-     * Which record of a key counts in one file.
+     * Which record of a key counts in one file; `refuse` blocks them all.
      */
-    duplicates?: 'last' | 'first';
+    duplicates?: 'last' | 'first' | 'refuse';
     rules?: Array<DatasetRule>;
     fields: Array<{
         name: string;
@@ -1108,9 +1108,9 @@ export type Dataset = {
      */
     keyIndex: string;
     /**
-     * Which record of a key counts in one file.
+     * Which record of a key counts in one file; `refuse` blocks them all.
      */
-    duplicates: 'last' | 'first';
+    duplicates: 'last' | 'first' | 'refuse';
     rules: Array<DatasetRule>;
     fields: Array<{
         name: string;
@@ -1368,6 +1368,28 @@ export type SyncRun = {
 
 export type SyncRunList = {
     items: Array<SyncRun>;
+};
+
+export type QuarantinePage = {
+    items: Array<QuarantinedFile>;
+    nextCursor: string | null;
+};
+
+export type QuarantinedFile = {
+    importId: string;
+    fileName: string;
+    dataset: string;
+    bytes: number | null;
+    /**
+     * The scanner's name for what it found.
+     */
+    signature: string;
+    scanner: string;
+    /**
+     * Where the file is now, in the bucket of the deployment.
+     */
+    objectKey: string;
+    foundAt: string;
 };
 
 export type Limits = {
@@ -4216,6 +4238,45 @@ export type ListSyncRunsResponses = {
 };
 
 export type ListSyncRunsResponse = ListSyncRunsResponses[keyof ListSyncRunsResponses];
+
+export type ListQuarantineData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * `nextCursor` of the page before.
+         */
+        cursor?: string;
+        limit?: number;
+    };
+    url: '/api/quarantine';
+};
+
+export type ListQuarantineErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+};
+
+export type ListQuarantineError = ListQuarantineErrors[keyof ListQuarantineErrors];
+
+export type ListQuarantineResponses = {
+    /**
+     * The newest first.
+     */
+    200: QuarantinePage;
+};
+
+export type ListQuarantineResponse = ListQuarantineResponses[keyof ListQuarantineResponses];
 
 export type ShowLimitsData = {
     body?: never;

@@ -91,6 +91,7 @@ export const en = {
     database: 'the database',
     store: 'the object store',
     'object store': 'the object store',
+    'virus scanner': 'the virus scanner',
     temporal: 'Temporal',
     worker: 'a worker',
     turn: 'its turn: another import is writing to this dataset',

@@ -91,6 +91,7 @@ export const ja: Messages = {
     database: 'データベース',
     store: 'オブジェクトストア',
     'object store': 'オブジェクトストア',
+    'virus scanner': 'ウイルススキャナー',
     temporal: 'Temporal',
     worker: 'ワーカー',
     turn: '順番（別の取り込みが同じデータセットに書き込み中）',
