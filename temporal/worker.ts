@@ -9,6 +9,7 @@ import { createSyncActivities } from '../activities/sync.ts';
 import type { ActivityDeps } from '../activities/deps.ts';
 import { createControlQueueActivities, createLoadQueueActivities } from '../activities/index.ts';
 import { connectPool, connectSql } from '../db/connect.ts';
+import { retentionFrom } from '../db/retention.ts';
 import { createSegmentPool } from '../intake/segment-pool.ts';
 import { openObjectStore } from '../storage/objects.ts';
 import { openScanner } from '../storage/scan.ts';
@@ -17,6 +18,7 @@ import { queues } from '../workflows/messages.ts';
 import { workflowBundle } from './bundle.ts';
 import { temporalSettings } from './connection.ts';
 import { createImportRuns } from './imports.ts';
+import { startKeeper } from './keeper.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const SPOOL_QUOTA = Number(process.env['WAYBILL_SPOOL_BYTES'] ?? 20 * 1024 ** 3);
@@ -145,7 +147,9 @@ const stop = (signal: string) => {
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
 
+const keeper = startKeeper({ pool, retention: retentionFrom(process.env), log });
 log.info({ queues: workers.map((worker) => worker.options.taskQueue) }, 'polling');
 await Promise.all(workers.map((worker) => worker.run()));
+await keeper.stop();
 await segments.close();
 await Promise.all([pool.end(), sql.end(), store.close(), connection.close(), client.connection.close()]);
