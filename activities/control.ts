@@ -195,12 +195,12 @@ export function createControlActivities(deps: ActivityDeps) {
       if (!pending) return null;
       const program = (
         await pool.query<{ lanes: number }>(
-          `select coalesce((p.program ->> 'lanes')::int, 1) as lanes from waybill.imports i
+          `select case when i.one_lane then 1 else coalesce((p.program ->> 'lanes')::int, 1) end as lanes from waybill.imports i
            join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version where i.import_id = $1`,
           [input.importId],
         )
       ).rows[0];
-      return { ...pending, lanes: program?.lanes ?? 1 };
+      return { ...pending, lanes: Math.min(program?.lanes ?? 1, deps.throttle.lanes) };
     },
 
     async fail(input: RunInput & { error: { code: string; message: string } }): Promise<string> {

@@ -4,6 +4,7 @@ import type { SegmentPool } from '../intake/segment-pool.ts';
 import type { ObjectStore } from '../storage/objects.ts';
 import type { Scanner } from '../storage/scan.ts';
 import type { Spool } from '../storage/spool.ts';
+import type { Throttle } from './throttle.ts';
 
 /** What activities are made with. */
 export interface ActivityDeps {
@@ -11,6 +12,8 @@ export interface ActivityDeps {
   store: ObjectStore;
   spool: Spool;
   segments: SegmentPool;
+  /** How much an import may ask of the database. */
+  throttle: Throttle;
   /** Null where the deployment has none. */
   scanner: Scanner | null;
   /** Task queue of this host: who has inspected a file has it on disk. */

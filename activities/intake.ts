@@ -280,9 +280,10 @@ export function createIntakeActivities(deps: ActivityDeps) {
             fields,
             (write) => deps.segments.run(job, write, stop),
           );
+          await deps.throttle.after(segment.accepted + segment.rejected, stop);
         }
       };
-      const lanes = Array.from({ length: STAGING_LANES }, () =>
+      const lanes = Array.from({ length: Math.min(STAGING_LANES, deps.throttle.lanes) }, () =>
         lane().catch((error: unknown) => {
           failed.abort(error);
           throw error;

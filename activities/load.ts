@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import { applyBatches } from '../db/control.ts';
 import { guardFigures } from '../db/guard.ts';
 import { recordIssues } from '../db/issues-of-plan.ts';
-import { makePlan, type Plan } from '../db/plan.ts';
+import { BATCH_ROWS, makePlan, type Plan } from '../db/plan.ts';
 import { rebasePlan } from '../db/rebase.ts';
 import { guardReasons } from '../review/guard.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -20,12 +20,12 @@ export interface Planned {
 
 /** Plan, rebase, apply. */
 export function createLoadActivities(deps: ActivityDeps) {
-  const { pool } = deps;
+  const { pool, throttle } = deps;
   return {
     async plan(input: RunInput): Promise<Planned> {
       const signal = Context.current().cancellationSignal;
       const request = await planRequest(deps, input);
-      const plan = await makePlan(pool, request, signal);
+      const plan = await makePlan(pool, { ...request, lanes: throttle.lanes }, signal);
       if (plan.counts.blocked + plan.counts.duplicates > 0)
         await recordIssues(pool, input.importId, request.lockKey);
       let reasons: string[] = [];
@@ -55,8 +55,11 @@ export function createLoadActivities(deps: ActivityDeps) {
       const { importId, epoch, wave } = input;
       const { cancellationSignal } = Context.current();
       await inLane(() =>
-        paced(input, cancellationSignal, (first, last) =>
-          applyBatches(pool, importId, epoch, wave, first, last),
+        paced(
+          input,
+          cancellationSignal,
+          (first, last) => applyBatches(pool, importId, epoch, wave, first, last),
+          (batches) => throttle.after(batches * BATCH_ROWS, cancellationSignal),
         ),
       );
     },

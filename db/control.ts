@@ -211,7 +211,12 @@ export async function pendingBatches(
   return { wave, ranges: ranges.rows };
 }
 
-/** One transaction: the batches first..last of the wave, each exactly once. Throws WB001, WB002 or the target's error. */
+const DEADLOCK = '40P01';
+
+/**
+ * One transaction: the batches first..last of the wave, each exactly once. Throws WB001, WB002 or the target's error.
+ * After a deadlock the import's lanes take turns, to its end, and the batches are tried once more.
+ */
 export async function applyBatches(
   pool: pg.Pool,
   importId: string,
@@ -220,13 +225,24 @@ export async function applyBatches(
   first: number,
   last: number,
 ): Promise<void> {
-  await withClient(pool, (client) =>
-    client.query('select from waybill.apply_batches($1, $2, $3, $4, $5)', [
+  const apply = () =>
+    withClient(pool, (client) =>
+      client.query('select from waybill.apply_batches($1, $2, $3, $4, $5)', [
+        importId,
+        epoch,
+        wave,
+        first,
+        last,
+      ]),
+    );
+  try {
+    await apply();
+  } catch (error) {
+    if ((error as { code?: string }).code !== DEADLOCK) throw error;
+    await pool.query('update waybill.imports set one_lane = true where import_id = $1 and epoch = $2', [
       importId,
       epoch,
-      wave,
-      first,
-      last,
-    ]),
-  );
+    ]);
+    await apply();
+  }
 }

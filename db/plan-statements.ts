@@ -68,10 +68,7 @@ function within(
 }
 
 /** Staged rows with the key as the target's index has it: its expressions speak of the target's columns. */
-function keyed(
-  { lockKey, incarnation, tenantId, target, fields, source }: Deciding,
-  from?: string,
-): string {
+function keyed({ lockKey, incarnation, tenantId, target, fields, source }: Deciding, from?: string): string {
   const rows = source ?? stagingTables(lockKey, incarnation).rows;
   const byColumn = new Map(fields.map((field) => [field.column, field]));
   const asTarget = target.columns.map((column) => {

@@ -7,8 +7,10 @@ import { createDeliveryActivities } from '../activities/deliver.ts';
 import { createOutbound, parseNetworks } from '../activities/outbound.ts';
 import { createSyncActivities } from '../activities/sync.ts';
 import type { ActivityDeps } from '../activities/deps.ts';
+import { createThrottle, readCeilings } from '../activities/throttle.ts';
 import { createControlQueueActivities, createLoadQueueActivities } from '../activities/index.ts';
 import { connectPool, connectSql } from '../db/connect.ts';
+import { readPressure } from '../db/pressure.ts';
 import { retentionFrom } from '../db/retention.ts';
 import { createSegmentPool } from '../intake/segment-pool.ts';
 import { openObjectStore } from '../storage/objects.ts';
@@ -64,11 +66,14 @@ const connection = await NativeConnection.connect(settings);
 const client = new Client({ connection: await Connection.connect(settings), namespace: settings.namespace });
 const runs = createImportRuns(client);
 
+const throttle = createThrottle(readCeilings(process.env), () => readPressure(pool));
+
 const deps: ActivityDeps = {
   pool,
   store,
   spool,
   segments,
+  throttle,
   scanner,
   log,
   hostQueue: `${queues.load}-${hostname()}`,

@@ -6,6 +6,20 @@
 
 -- Where two connections part the keys of the plan, one text for each part of the key.
 alter table waybill.imports add column plan_split text[];
+-- Its lanes have met in a deadlock: from then on they take turns.
+alter table waybill.imports add column one_lane boolean not null default false;
+
+-- What weighs on the database, for imports that are to give way. As its owner, who sees other sessions; replicas only
+-- where the owner may (pg_monitor).
+create function waybill.pressure(out lag_ms float8, out lock_waits int) language sql stable security definer
+set search_path = pg_catalog
+begin atomic
+  select (select max(extract(epoch from replay_lag) * 1000) from pg_stat_replication),
+    (select count(*) from pg_stat_activity w where w.datname = current_database() and w.wait_event_type = 'Lock'
+       and w.application_name not like 'waybill worker%'
+       and exists (select from pg_stat_activity h where h.application_name like 'waybill worker%'
+         and h.pid = any(pg_blocking_pids(w.pid))));
+end;
 
 create function waybill.is_row_fault(p_sqlstate text) returns boolean language sql immutable
   -- Connection, transaction state, rollback, privileges and schema, resources, locks, operator, system, internal,
@@ -227,8 +241,9 @@ create function waybill.apply_batches(p_import text, p_epoch int, p_wave int, p_
 returns setof waybill.receipts language plpgsql volatile
 -- A batch is some thousand rows in seq order against a target of any size: always index look-ups. With the choice
 -- left to it the planner scanned a large target once for every batch.
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off
-set max_parallel_workers_per_gather = 0
+-- And plain index scans, whose rows come in the order of seq: a bitmap's are sorted again.
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set max_parallel_workers_per_gather = 0
 as $$
 declare
   i waybill.imports;
@@ -239,6 +254,10 @@ begin
   select * into i from waybill.imports where import_id = p_import;
   if not found then
     raise exception 'no import %', p_import using errcode = 'WB404';
+  end if;
+  if i.one_lane then
+    -- Before the import's own lock: who waits for the other lane must not hold up a pause.
+    perform pg_advisory_xact_lock(7297, (i.lock_key % 2147483648)::int);
   end if;
   perform pg_advisory_xact_lock_shared(i.lock_key);
   -- A second attempt at the same batches waits here until the first has committed or died.
