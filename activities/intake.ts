@@ -4,7 +4,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Context } from '@temporalio/activity';
-import { noteProgress } from '../db/control.ts';
+import { noteProgress, type ImportRow } from '../db/control.ts';
 import {
   confirmedMapping,
   findDuplicate,
@@ -13,11 +13,20 @@ import {
   pinProfile,
   pinVersion,
 } from '../db/profiles.ts';
+import { commonIssue, recordStagedIssues, stagedTally } from '../db/staged-issues.ts';
 import { createStaging, stagedSegments, stageSegment } from '../db/staging.ts';
 import { turnOf } from '../db/target.ts';
+import { reportColumns } from '../intake/error-report.ts';
 import { inspectFile } from '../intake/inspect.ts';
 import { checkMapping, proposeMapping, withHeaders } from '../intake/mapping.ts';
 import { moveMapping } from '../intake/moved-mapping.ts';
+import {
+  add,
+  badRowsFrom,
+  everyRowBadMessage,
+  everyRowIsBad,
+  type Tally,
+} from '../intake/rules/every-row-bad.ts';
 import type { FileOptions } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -60,6 +69,15 @@ export interface Inspected {
 /** Bytes to records to staged rows: download, inspect, map, stage. */
 export function createIntakeActivities(deps: ActivityDeps) {
   const { pool, store } = deps;
+  const badRows = badRowsFrom(process.env);
+
+  /** Ends a run of which no row is good: the one reason that explains most, and the first issues, are kept. */
+  async function giveUp({ import_id, lock_key, incarnation }: ImportRow, tally: Tally): Promise<never> {
+    await recordStagedIssues(pool, import_id, lock_key, incarnation);
+    const common = await commonIssue(pool, lock_key, incarnation);
+    throw new ImportRefused('every_row_bad', everyRowBadMessage(tally, common), { issue: common });
+  }
+
   return {
     /** Makes sure that the object is there and is the one that was accepted. */
     async download(input: RunInput): Promise<{ bytes: number }> {
@@ -183,7 +201,13 @@ export function createIntakeActivities(deps: ActivityDeps) {
         const remembered =
           answer?.mapping ??
           chosen?.mapping ??
-          (await confirmedMapping(pool, row.tenant_id, row.dataset, digest));
+          (await confirmedMapping(
+            pool,
+            row.tenant_id,
+            row.dataset,
+            digest,
+            reportColumns(manifest.columns) > 0,
+          ));
         const proposal = usable ? answered : proposeMapping(manifest, dataset.fields, remembered);
         if (answer && !usable) {
           proposal.questions.push({
@@ -249,6 +273,8 @@ export function createIntakeActivities(deps: ActivityDeps) {
         row = await readImport(deps, input.importId);
       }
       await createStaging(pool, row.lock_key, row.incarnation, fields, input);
+      let tally = await stagedTally(pool, row.lock_key, row.incarnation);
+      if (everyRowIsBad(tally, badRows)) await giveUp(row, tally);
       const done = await stagedSegments(pool, row.lock_key, row.incarnation);
       const waiting = manifest.segments.filter((segment) => !done.has(segment.index));
       if (waiting.length === 0) return { segments: 0 };
@@ -270,7 +296,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
             comparisons: comparisonsOf(dataset),
             maxRecordBytes: manifest.maxRecordBytes,
           };
-          await stageSegment(
+          const result = await stageSegment(
             pool,
             input.importId,
             input.epoch,
@@ -280,6 +306,8 @@ export function createIntakeActivities(deps: ActivityDeps) {
             fields,
             (write) => deps.segments.run(job, write, stop),
           );
+          if (result) tally = add(tally, result);
+          if (everyRowIsBad(tally, badRows)) await giveUp(row, tally);
           await deps.throttle.after(segment.accepted + segment.rejected, stop);
         }
       };

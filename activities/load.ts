@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import { applyBatches } from '../db/control.ts';
 import { guardFigures } from '../db/guard.ts';
 import { recordIssues } from '../db/issues-of-plan.ts';
+import { stagingHasIssues } from '../db/staged-issues.ts';
 import { BATCH_ROWS, makePlan, type Plan } from '../db/plan.ts';
 import { rebasePlan } from '../db/rebase.ts';
 import { guardReasons } from '../review/guard.ts';
@@ -26,8 +27,12 @@ export function createLoadActivities(deps: ActivityDeps) {
       const signal = Context.current().cancellationSignal;
       const request = await planRequest(deps, input);
       const plan = await makePlan(pool, { ...request, lanes: throttle.lanes }, signal);
-      if (plan.counts.blocked + plan.counts.duplicates > 0)
+      if (
+        plan.counts.blocked + plan.counts.duplicates > 0 ||
+        (await stagingHasIssues(pool, request.lockKey, request.incarnation))
+      ) {
         await recordIssues(pool, input.importId, request.lockKey);
+      }
       let reasons: string[] = [];
       if (request.policy === 'guard') {
         const figures = await guardFigures(pool, { ...request, counts: plan.counts });

@@ -6,7 +6,8 @@ import { recordIssues, reportRows } from '../db/issues-of-plan.ts';
 import { indexLedger } from '../db/plan.ts';
 import { readRecord } from '../intake/record-values.ts';
 import type { Manifest } from '../intake/types.ts';
-import { csvLine } from '../intake/csv-line.ts';
+import { csvLine, importedText } from '../intake/csv-line.ts';
+import { REPORT_COLUMNS, reportColumns } from '../intake/error-report.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
 import { countRun } from './metrics.ts';
@@ -20,20 +21,16 @@ export function createNotifyActivities(deps: ActivityDeps) {
   /** The records that did not go in, in the file's own columns, to be corrected and imported again. */
   async function* report(row: ImportRow, manifest: Manifest, signal: AbortSignal): AsyncGenerator<string> {
     const path = await canonicalPath(deps, row, manifest, signal);
-    yield (
-      '\ufeff' +
-      csvLine([
-        'line',
-        'codes',
-        'messages',
-        ...manifest.columns.map((column) => column.original || column.name),
-      ])
-    );
+    // The report of a corrected report: its columns once, and what an export put before formulas taken off again.
+    const added = reportColumns(manifest.columns);
+    const columns = manifest.columns.slice(added).map((column) => column.original || column.name);
+    yield '\ufeff' + csvLine([...REPORT_COLUMNS, ...columns]);
     for await (const page of reportRows(pool, row.import_id, row.lock_key)) {
       signal.throwIfAborted();
       let text = '';
       for (const { line, codes, messages, raw, offset, bytes } of page) {
-        const cells = raw ?? (await readRecord({ path, offset, bytes, dialect: manifest.canonicalDialect }));
+        const read = raw ?? (await readRecord({ path, offset, bytes, dialect: manifest.canonicalDialect }));
+        const cells = added > 0 ? read.slice(added).map(importedText) : read;
         text += csvLine([String(line), codes.join(' '), messages.join(' '), ...cells]);
       }
       yield text;

@@ -9,7 +9,11 @@ let worker: Awaited<ReturnType<typeof startTestWorker>>;
 
 beforeAll(async () => {
   app = await startTestApp();
-  worker = await startTestWorker({ databaseUrl: app.workerUrl, namespace: app.namespace });
+  worker = await startTestWorker({
+    databaseUrl: app.workerUrl,
+    namespace: app.namespace,
+    env: { WAYBILL_STOP_AFTER_BAD_ROWS: '20' },
+  });
   await app.owner.unsafe(`
     create schema shop;
     create type shop.size as enum ('S', 'M', 'L');
@@ -182,5 +186,110 @@ describe('a table with rules of its own', () => {
       accounting: { created: 1, failed: 1, blocked: 0 },
     });
     expect((await issuesOf(run.id)).items).toMatchObject([{ line: 2, code: 'check_failed' }]);
+  });
+});
+
+describe('rules that a person adds', () => {
+  it('warn, refer to another dataset, and write contacts in one way', async () => {
+    await app.owner.unsafe(`
+      create table shop.offers (no text primary key, sku text, cost numeric(10,2), price numeric(10,2), phone text, mail text);
+      insert into catalog.products (tenant_id, sku) values ('default', 'AbC');
+      insert into catalog.products (tenant_id, sku) values ('elsewhere', 'other');
+      select waybill.grant_target('default', 'shop.offers')`);
+    const dataset = await introspect({ schema: 'shop', table: 'offers' });
+    const more: Record<string, object> = {
+      phone: { type: 'phone', normalise: true, country: 'JP' },
+      mail: { type: 'email', normalise: true },
+      price: { max: '1000', warn: ['above_maximum'] },
+    };
+    await add({
+      ...dataset,
+      fields: dataset.fields.map((field: { name: string }) => ({ ...field, ...more[field.name] })),
+      rules: [
+        { kind: 'reference', fields: ['sku'], to: { dataset: 'products' } },
+        { kind: 'compare', left: 'cost', operator: '<=', right: 'price', severity: 'warning' },
+      ],
+    });
+    const run = await load(
+      'offers',
+      'no,sku,cost,price,phone,mail\n1,ABC,5,4,03-1234-5678,Bob@EXAMPLE.com\n2,other,1,2,,\n3,abc,1,5000,,\n',
+    );
+    expect(run).toMatchObject({
+      status: 'completed_with_issues',
+      accounting: { created: 2, blocked: 1 },
+      issues: { errors: 1, warnings: 2 },
+    });
+    expect((await issuesOf(run.id)).items.map(({ line, code, severity }) => [line, code, severity])).toEqual([
+      [2, 'fields_disagree', 'warning'],
+      [3, 'missing_reference', 'error'],
+      [4, 'above_maximum', 'warning'],
+    ]);
+    expect(await app.owner`select phone, mail from shop.offers where no = '1'`).toEqual([
+      { phone: '+81312345678', mail: 'Bob@example.com' },
+    ]);
+    // Warnings alone are kept too, and make no issue of the run.
+    const again = await load('offers', 'no,sku,cost,price\n3,abc,7,5\n');
+    expect(again).toMatchObject({ status: 'completed', issues: { errors: 0, warnings: 1 } });
+  });
+});
+
+describe('a file of which no row is good', () => {
+  it('ends early, with the one reason that explains most', async () => {
+    const before = await app.owner`select count(*)::int as count from catalog.products`;
+    const bad = Array.from({ length: 25 }, (_, n) => `S-${n},${n}.12345,${n === 3 ? 'x' : 'yes'}\n`).join('');
+    const run = await load('products', `sku,price,active\n${bad}`);
+    expect(run).toMatchObject({
+      status: 'failed',
+      error: { code: 'every_row_bad' },
+      accounting: { input: 25, created: 0, notProcessed: 25 },
+      issues: { errors: 26, warnings: 0 },
+    });
+    expect(run.error.message).toMatch(
+      /None of the first 25 rows.*price may have 4 digits after the point.*column "price"/,
+    );
+    expect(await app.owner`select count(*)::int as count from catalog.products`).toEqual(before);
+    expect(await app.owner`select 1 from waybill.plans where import_id = ${run.id}`).toEqual([]);
+    expect((await issuesOf(run.id)).items).toHaveLength(26);
+    // One good row is reason enough to go on.
+    const most = await load('products', `sku,price,active\n${bad}S-99,1,yes\n`);
+    expect(most).toMatchObject({ status: 'completed_with_issues', accounting: { created: 1, blocked: 25 } });
+  });
+});
+
+describe('an error report', () => {
+  it('is corrected and imported as it is, and maps itself as its file did', async () => {
+    await app.owner.unsafe(`
+      create table shop.notes (no text primary key, remark text, amount numeric(10,2), day date);
+      select waybill.grant_target('default', 'shop.notes')`);
+    await add(await introspect({ schema: 'shop', table: 'notes' }));
+    // Days that can be read in one way only because of the whole file: the report alone could not say.
+    const good = Array.from({ length: 60 }, (_, n) => `9${n};good;1,5;31/01/2026\n`).join('');
+    const text = `no;remark;amount;day\n1;=1+1;1,5;31/01/2026\n2;'=quoted;x;01/02/2026\n3;@cmd;y;02/03/2026\n4;+81 3;1,5;z\n${good}`;
+    const run = await load('notes', text);
+    expect(run.accounting).toMatchObject({ created: 61, blocked: 3 });
+    const reportOf = async (id: string) =>
+      (await app.call('GET', `/api/imports/${id}/issues.csv`)).body as string;
+    const report = await reportOf(run.id);
+    expect(report.split('\r\n')[0]).toBe('line,codes,messages,no,remark,amount,day');
+    expect(report).toContain(",2,''=quoted,x,01/02/2026");
+    expect(report).toContain(",3,'@cmd,y,02/03/2026");
+    const corrected = report.replace(',x,', ',"2,5",').replace(',y,', ',still wrong,');
+    const second = await load('notes', corrected);
+    expect(second).toMatchObject({ accounting: { input: 3, created: 1, blocked: 2 } });
+    const again = await reportOf(second.id);
+    expect(again.split('\r\n')[0]).toBe('line,codes,messages,no,remark,amount,day');
+    const third = await load(
+      'notes',
+      again.replace(',still wrong,', ',"3,5",').replace(/,z\r/, ',04/03/2026\r'),
+    );
+    expect(third).toMatchObject({ status: 'completed', accounting: { created: 2 } });
+    expect(
+      await app.owner`select no, remark, amount::text, day::text from shop.notes where remark <> 'good' order by no`,
+    ).toEqual([
+      { no: '1', remark: '=1+1', amount: '1.50', day: '2026-01-31' },
+      { no: '2', remark: "'=quoted", amount: '2.50', day: '2026-02-01' },
+      { no: '3', remark: '@cmd', amount: '3.50', day: '2026-03-02' },
+      { no: '4', remark: '+81 3', amount: '1.50', day: '2026-03-04' },
+    ]);
   });
 });

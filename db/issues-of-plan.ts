@@ -3,7 +3,7 @@ import { withTransaction } from './connect.ts';
 import { planTable } from './plan.ts';
 
 /** How many issues the database keeps; the error report has them all. */
-const KEPT = 1000;
+export const KEPT = 1000;
 
 /**
  * Writes the first issues of the plan, in the order of the file, and exact counts of all of them; with the outcomes

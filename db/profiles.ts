@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
+import { reportColumns } from '../intake/error-report.ts';
 import type { FileOptions, Manifest, Mapping } from '../intake/types.ts';
 import { withTransaction } from './connect.ts';
 
@@ -9,10 +10,13 @@ export interface PinnedProfile {
   mapping: Mapping;
 }
 
+/** An error report has the columns of the file that it is of, behind its own. */
+const sourceColumns = ({ columns }: Manifest): Manifest['columns'] => columns.slice(reportColumns(columns));
+
 /** The same header cells in the same order mean the same source, whatever the file's name. */
 export const headerDigest = (manifest: Manifest): string =>
   createHash('sha256')
-    .update(JSON.stringify(manifest.columns.map((column) => column.original)))
+    .update(JSON.stringify(sourceColumns(manifest).map((column) => column.original)))
     .digest('hex');
 
 export async function findProfile(
@@ -31,17 +35,18 @@ export async function findProfile(
   return result.rows[0] ?? null;
 }
 
-/** What a person confirmed last for this header. */
+/** What a person confirmed last for this header; of an error report what its file was read with, whoever settled it. */
 export async function confirmedMapping(
   pool: pg.Pool,
   tenantId: string,
   dataset: string,
   digest: string,
+  ofReport = false,
 ): Promise<Mapping | null> {
   const result = await pool.query<{ mapping: Mapping }>(
     `select mapping from waybill.profiles
-     where tenant_id = $1 and dataset = $2 and header_digest = $3 and by_person order by created_at desc limit 1`,
-    [tenantId, dataset, digest],
+     where tenant_id = $1 and dataset = $2 and header_digest = $3 and (by_person or $4) order by created_at desc limit 1`,
+    [tenantId, dataset, digest, ofReport],
   );
   return result.rows[0]?.mapping ?? null;
 }

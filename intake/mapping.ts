@@ -1,4 +1,5 @@
 import { assign } from './assignment.ts';
+import { asOfReport, reportColumns, withoutReport } from './error-report.ts';
 import { contentOf, type ColumnContent } from './mapping/content.ts';
 import { alikeNames, knownField, match, type Match } from './mapping/match.ts';
 import { findColumn, headerDrift } from './profile/drift.ts';
@@ -41,6 +42,18 @@ export function proposeMapping(
   fields: FieldSpec[],
   remembered?: Mapping | null,
   threshold = 0.8,
+): Mapping {
+  // A corrected error report maps as the file that it is of: what the report has added says nothing of a record.
+  const added = reportColumns(manifest.columns);
+  if (added === 0) return propose(manifest, fields, remembered, threshold);
+  return asOfReport(propose(withoutReport(manifest, added), fields, remembered, threshold), added);
+}
+
+function propose(
+  manifest: Manifest,
+  fields: FieldSpec[],
+  remembered: Mapping | null | undefined,
+  threshold: number,
 ): Mapping {
   const { columns, sample } = manifest;
   const known: Known = { columns, sample, contents: columns.map((_, index) => contentOf(sample, index)) };
@@ -305,7 +318,7 @@ export function withHeaders(mapping: Mapping, columns: ManifestColumn[]): Mappin
     unmappedColumns,
     questions,
     ...(rules && { rules }),
-    headers: columns.map(({ name }) => name),
+    headers: columns.slice(reportColumns(columns)).map(({ name }) => name),
   };
 }
 

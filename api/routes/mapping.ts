@@ -4,6 +4,7 @@ import { findDataset } from '../../db/datasets.ts';
 import type { Dataset } from '../../datasets/types.ts';
 import { findMapping, type StoredImport } from '../../db/imports.ts';
 import { confirmedMapping, fileOptionsOf, findProfile, headerDigest } from '../../db/profiles.ts';
+import { reportColumns } from '../../intake/error-report.ts';
 import { checkMapping, proposeMapping, rulesFrom, withHeaders } from '../../intake/mapping.ts';
 import { differentReadings, linesAbove, previewRows, type PreviewRow } from '../../intake/preview.ts';
 import {
@@ -70,7 +71,13 @@ export function registerMapping(router: Router, deps: ApiDeps): void {
     const chosen = named && (await findProfile(pool, stored.tenantId, dataset.name, named));
     const remembered = chosen
       ? chosen.mapping
-      : await confirmedMapping(pool, stored.tenantId, dataset.name, headerDigest(manifest));
+      : await confirmedMapping(
+          pool,
+          stored.tenantId,
+          dataset.name,
+          headerDigest(manifest),
+          reportColumns(manifest.columns) > 0,
+        );
     return proposeMapping(manifest, dataset.fields, remembered);
   }
 
