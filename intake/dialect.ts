@@ -26,6 +26,9 @@ const SAMPLE_RECORDS = 250;
 const SAMPLE_CELLS = 6000;
 /** What a table of one column is worth beside one that divides into several. */
 const ONE_COLUMN = 0.1;
+const LONE_VALUE = 0.34;
+/** A width that fewer records have must be that of a block of them. */
+const MAJORITY = 0.6;
 /** Where nothing is said to quote, every one of these speaks against it. */
 const DOUBLE_QUOTE = 34;
 const APOSTROPHE = 39;
@@ -63,7 +66,9 @@ export function detectDialect(samples: Sample[], options: FileOptions): Dialect 
   const known = new Map<string, boolean>();
   let best: { dialect: Dialect; records: HeadRecord[] } | null = null;
   let bestScore = -1;
+  const values = options.delimiter === undefined && isListOfValues(text);
   for (const { dialect, prior } of candidates(text, options)) {
+    if (values && !isOfTables(dialect)) continue;
     const records = samples.flatMap(({ bytes, whole }) => readHead(bytes, whole, dialect, SAMPLE_RECORDS));
     const score = scoreOf(records, dialect, known) * prior;
     if (score > bestScore) {
@@ -301,6 +306,7 @@ function scoreOf(records: HeadRecord[], dialect: Dialect, known: Map<string, boo
   const consistency = alike / records.length;
   // The delimiter that divides times, dates or prose leaves two columns of the same kind, and lines without it.
   if (width > 1 && isTimid(dialect) && !earns(kinds, consistency, quoted)) return 0;
+  if (width > 1 && consistency < MAJORITY && quoted < 3 && !isBlock(records, width, alike)) return 0;
   const columns = width === 1 ? ONE_COLUMN : ((width - 1) / width) * Math.sqrt(filled / kinds.length);
   const quotes = quoted + strays === 0 ? 1 : 0.05 + 0.95 * ((quoted + 1) / (quoted + strays + 1));
   const readable = 1 - rejected / records.length;
@@ -312,6 +318,42 @@ function scoreOf(records: HeadRecord[], dialect: Dialect, known: Map<string, boo
     (sensible / Math.max(1, cells) + 1e-6) *
     (0.5 + steady / 2)
   );
+}
+
+/** Do the records of that width stand together, as a table among notes does? */
+function isBlock(records: HeadRecord[], width: number, all: number): boolean {
+  let longest = 0;
+  let run = 0;
+  for (const { cells } of records) {
+    run = cells.length === width ? run + 1 : 0;
+    longest = Math.max(longest, run);
+  }
+  return longest >= 2 && longest >= all * 0.8;
+}
+
+/** Lines that are moments, links or addresses as they stand: what divides those divides nothing. */
+function isListOfValues(text: string): boolean {
+  const lines = text
+    .split(/\r\n|\n|\r/u)
+    .filter((line) => line.trim() !== '')
+    .slice(0, 100);
+  const values = lines.filter(
+    (line) => !/[,;\t|]/u.test(line) && line.length < 200 && VALUES.has(typeOfText(line)),
+  );
+  return values.length > 1 && values.length >= (lines.length - 1) * 0.9;
+}
+
+const VALUES = new Set(['date', 'timestamp', 'time', 'url', 'email', 'phone']);
+
+function typeOfText(text: string): string {
+  if (/^\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$/u.test(text)) return 'time';
+  const tally = new TypeTally();
+  tally.add(text);
+  return tally.type;
+}
+
+function isOfTables({ delimiter }: Dialect): boolean {
+  return [',', ';', '\t', '|'].includes(delimiter);
 }
 
 function isTimid({ delimiter, runs }: Dialect): boolean {
@@ -359,9 +401,7 @@ function looksLikeSomething(cell: string, known: Map<string, boolean>): boolean 
   if (seen !== undefined) return seen;
   let is = cell.trim() === '' || /^[\p{L}\p{M}\p{N} _.\-/&'()%+#:@*?!$€£¥°]+$/u.test(cell);
   if (!is && cell.length < 200) {
-    const tally = new TypeTally();
-    tally.add(cell);
-    is = tally.type !== 'text';
+    is = typeOfText(cell) !== 'text';
   }
   known.set(cell, is);
   return is;
@@ -381,8 +421,19 @@ function commentOf(text: string, records: HeadRecord[]): string | null {
   return null;
 }
 
-function widthOf(records: HeadRecord[]): number {
-  return modeOf(records.filter(({ rejected }) => !rejected).map(({ cells }) => cells.length));
+/** The width that most records of a table have. Lines above and below it are often one value each, and count for less. */
+export function widthOf(records: HeadRecord[]): number {
+  const counts = new Map<number, number>();
+  for (const { cells, rejected } of records)
+    if (!rejected) counts.set(cells.length, (counts.get(cells.length) ?? 0) + 1);
+  let width = 1;
+  let best = 0;
+  // Ties go to what stands first: of a header and one record, the record is the one that is too short or too long.
+  for (const [cells, count] of counts) {
+    const weight = cells === 1 ? count * LONE_VALUE : count;
+    if (weight > best) [width, best] = [cells, weight];
+  }
+  return width;
 }
 
 function modeOf(values: number[]): number {

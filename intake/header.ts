@@ -1,5 +1,5 @@
 import { TypeTally } from './cell-types.ts';
-import type { HeadRecord } from './dialect.ts';
+import { widthOf, type HeadRecord } from './dialect.ts';
 import type { ManifestColumn } from './types.ts';
 
 const MAX_NAME = 120;
@@ -36,13 +36,13 @@ export function findHeader(records: HeadRecord[], headerRow: number | undefined)
     const header = records.findIndex((record) => record.line >= headerRow);
     const named = records[header]?.cells.length ?? 1;
     const body = records.slice(header + 1);
-    const width = commonWidth(body);
+    const width = widthOf(body);
     // More cells than names: harmless where they are all empty, else nobody knows which of them has no name.
     const trailing = width === named + 1 && endsEmpty(body, width);
     const names = records[header]?.cells ?? null;
     return { header, names, data: header + 1, width: trailing ? width : named, doubtful: false };
   }
-  const width = commonWidth(records);
+  const width = widthOf(records);
   if (headerRow === 0) return { header: -1, names: null, data: 0, width, doubtful: false };
   const first = Math.max(0, firstOfTable(records, width));
   const votes = headerVotes(records[first], records.slice(first + 1, first + 1 + BODY_RECORDS), width);
@@ -145,22 +145,6 @@ export class ShapeTally {
 }
 
 export const ANY_SHAPE = '*';
-
-function commonWidth(records: HeadRecord[]): number {
-  const counts = new Map<number, number>();
-  for (const { cells, rejected } of records)
-    if (!rejected) counts.set(cells.length, (counts.get(cells.length) ?? 0) + 1);
-  let width = 1;
-  let best = 0;
-  // Ties go to what stands first: of a header and one record, the record is the one that is too short or too long.
-  for (const [cells, count] of counts) {
-    if (count > best || (count === best && width === 1)) {
-      width = cells;
-      best = count;
-    }
-  }
-  return width;
-}
 
 /** The first record as wide as the table and filled like one: notes above it have fewer cells, or empty ones. */
 function firstOfTable(records: HeadRecord[], width: number): number {
