@@ -9,7 +9,15 @@ import { inspectFile } from './inspect.ts';
 import { normaliseNumber } from './numbers.ts';
 import { parseSegment, scanSegment } from './parse-segment.ts';
 import { recordTexts } from './scan.ts';
-import type { ColumnFormat, FieldRule, FileOptions, Issue, Manifest, Segment } from './types.ts';
+import {
+  STAGED_COLUMNS,
+  type ColumnFormat,
+  type FieldRule,
+  type FileOptions,
+  type Issue,
+  type Manifest,
+  type Segment,
+} from './types.ts';
 
 /** So much of a file is read for a preview: 200 rows of 2 KB, or thousands of ordinary ones. */
 export const PREVIEW_BYTES = 512 * 1024;
@@ -135,11 +143,14 @@ export function previewRows(reading: Reading, rules: FieldRule[], most = 20_000)
   for (const chunk of parseSegment({ ...job, segment: { ...there, end }, rules })) staged.push(chunk);
   const rows = Buffer.concat(staged).toString('utf8').split('\n').slice(0, -1);
   return rows.map((row, index) => {
-    const [, , , , blocked, issues, , ...values] = row.split('\t').map(fromCopy);
+    const cells = row.split('\t').map(fromCopy);
+    const blocked = cells[STAGED_COLUMNS.indexOf('_blocked')];
+    const issues = cells[STAGED_COLUMNS.indexOf('_issues')];
+    const values = cells.slice(STAGED_COLUMNS.length);
     return {
       record: first.firstRecord + index,
       ...found[index]!,
-      values: blocked === 't' ? null : values.map((value) => value ?? null),
+      values: blocked === 't' ? null : values,
       issues: issues ? (JSON.parse(issues) as Issue[]) : [],
     };
   });

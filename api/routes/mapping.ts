@@ -3,12 +3,14 @@ import type * as z from 'zod';
 import { findDataset } from '../../db/datasets.ts';
 import type { Dataset } from '../../datasets/types.ts';
 import { findMapping, type StoredImport } from '../../db/imports.ts';
-import { confirmedMapping, fileOptionsOf, findProfile, headerDigest } from '../../db/profiles.ts';
+import { confirmedMapping, fileOptionsOf, findProfile, headerDigest, readingOf } from '../../db/profiles.ts';
 import { reportColumns } from '../../intake/error-report.ts';
 import { checkMapping, proposeMapping, rulesFrom, withHeaders } from '../../intake/mapping.ts';
+import { moveMapping } from '../../intake/moved-mapping.ts';
 import { differentReadings, linesAbove, previewRows, type PreviewRow } from '../../intake/preview.ts';
 import {
   FileError,
+  type FileOptions,
   type FieldRule,
   type Issue,
   type Manifest,
@@ -34,13 +36,11 @@ const SHOWN_ROWS = 200;
 const MOST_UNKNOWN = 200;
 /** A cell that a field with a fixed set of words does not know. */
 const UNKNOWN_WORD = new Set(['not_boolean', 'not_in_list', 'unmapped_value']);
-const READING_OPTIONS = ['sheet', 'encoding', 'delimiter', 'quote', 'header_row'] as const;
-
 /** What was said of how to read the file, in the API's names. */
-const readingOf = (options: Record<string, unknown>): FileReadingJson =>
-  Object.fromEntries(
-    READING_OPTIONS.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
-  );
+const jsonOf = ({ headerRow, ...options }: FileOptions): FileReadingJson => ({
+  ...options,
+  ...(headerRow !== undefined && { header_row: headerRow }),
+});
 
 const same = (a: object, b: object): boolean =>
   JSON.stringify(Object.entries(a).toSorted()) === JSON.stringify(Object.entries(b).toSorted());
@@ -84,25 +84,27 @@ export function registerMapping(router: Router, deps: ApiDeps): void {
   serve(router, deps, tryMapping, async ({ params, body, caller }) => {
     const stored = await importOf(deps, caller, params.id);
     const dataset = await datasetOf(deps, stored);
-    const before = readingOf(stored.options);
+    const before = jsonOf(await readingOf(pool, stored));
     const options = body.options ?? before;
     const anew = body.options !== undefined && !same(body.options, before);
     const reading = await read(stored, anew ? body.options! : null);
     const { manifest } = reading;
     const kept = anew ? null : await findMapping(sql, stored.id);
-    const proposed = kept?.mapping ?? (await propose(stored, dataset, manifest));
+    // What is pinned stands as its profile has it: its columns are found by name.
+    const found = kept?.confirmed ? moveMapping(kept.mapping, manifest.columns) : kept?.mapping;
+    const proposed = found ?? (await propose(stored, dataset, manifest));
     const mapping = body.fields
       ? settle(proposed, dataset, manifest.columns, { ...body, fields: body.fields })
       : proposed;
     const rules = rulesFrom(mapping, dataset.fields, dataset.key.fields);
     const rows = previewRows(reading, rules);
-    const said = anew && body.options!.encoding !== undefined;
+    const said = options.encoding !== undefined;
     return {
       file: {
         type: manifest.type,
         compression: manifest.compression,
         encoding: manifest.encoding,
-        encodingConfidence: said ? 1 : confidenceOf(manifest),
+        encodingConfidence: said ? 1 : (manifest.encodingConfidence ?? 1),
         bom: manifest.bom,
         delimiter: manifest.dialect?.delimiter ?? null,
         quote: manifest.dialect?.quote ?? null,
@@ -110,6 +112,8 @@ export function registerMapping(router: Router, deps: ApiDeps): void {
         lineEnding: manifest.lineEnding,
         headerRow: manifest.headerRow,
         preambleRows: manifest.preambleRows,
+        footerRow: manifest.footerRow,
+        footerRows: manifest.footerRows,
         sheet: manifest.sheet,
         sheets: manifest.sheets,
         warnings: manifest.warnings,
@@ -140,7 +144,7 @@ export function registerMapping(router: Router, deps: ApiDeps): void {
   serve(router, deps, confirmMapping, async ({ params: { id }, body, caller }) => {
     const stored = await readyFor(deps, caller, id, 'confirm-mapping');
     const dataset = await datasetOf(deps, stored);
-    const before = readingOf(stored.options);
+    const before = jsonOf(await readingOf(pool, stored));
     const anew = body.options !== undefined && !same(body.options, before);
     const proposed = (await findMapping(sql, id))?.mapping;
     if (!proposed) throw new ApiError(409, 'not_waiting', 'The import does not wait for a mapping.');
@@ -203,12 +207,6 @@ function settle(
     questions: [],
     ...(rules && { rules }),
   };
-}
-
-/** The inspection says how sure it was only where it was not. */
-function confidenceOf(manifest: Manifest): number {
-  const guess = manifest.warnings.find(({ code }) => code === 'encoding_guessed');
-  return guess ? Number(/(\d+)%/.exec(guess.message)?.[1] ?? 50) / 100 : 1;
 }
 
 function issueJson(issue: Issue, columns: ManifestColumn[]) {

@@ -23,6 +23,10 @@ export const ImportOptions = z
     profile: Name.optional(),
     mode: Mode.optional().meta({ description: 'Default `upsert`.' }),
     allow_duplicate: z.boolean().optional(),
+    ask: z.boolean().optional().meta({
+      description:
+        'Somebody is there: the run asks which of several sheets is meant instead of taking the first.',
+    }),
     sheet: z.string().min(1).max(100).optional(),
     encoding: z.string().min(1).max(40).optional().meta({ description: 'A WHATWG encoding label.' }),
     delimiter: z.string().min(1).max(8).optional(),

@@ -72,6 +72,7 @@ export const Mapping = z
           'unmapped_values',
           'drift',
           'unknown_column',
+          'sheet',
         ]),
         message: z.string(),
       }),

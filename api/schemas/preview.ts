@@ -45,6 +45,8 @@ export const tryMapping = route({
           lineEnding: z.string().nullable(),
           headerRow: z.int().nullable(),
           preambleRows: count,
+          footerRow: z.int().nullable(),
+          footerRows: count.meta({ description: 'Lines below the table that are no records.' }),
           sheet: z.string().nullable(),
           sheets: z.array(z.object({ name: z.string(), state: z.string(), rows: count })).nullable(),
           warnings: z.array(Message),

@@ -136,6 +136,10 @@ export function headerLines(
   return found.filter(({ line }, index) => found.findIndex((other) => other.line === line) === index);
 }
 
+/** The workbook has several sheets with rows, and nobody has said which one is meant. */
+export const asksForSheet = (shown: Pick<MappingPreview, 'mapping'>, options: FileReading): boolean =>
+  options.sheet === undefined && shown.mapping.questions.some(({ code }) => code === 'sheet');
+
 /** What is still open about a field. The first three must be settled before anything can go on. */
 export type Ask =
   | { code: 'missing' }

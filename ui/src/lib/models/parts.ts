@@ -1,3 +1,5 @@
+import type { ImportOptions } from '../client/index.ts';
+
 /** A range of the file that is stored as one part; `end` is exclusive. */
 export interface Part {
   number: number;
@@ -34,11 +36,7 @@ export interface UploadRecord {
   compressed: boolean;
   storedSize: number;
   partSize: number;
-  options: {
-    policy: 'auto' | 'review' | 'guard';
-    mode?: 'upsert' | 'insert' | 'update' | 'add';
-    allow_duplicate?: boolean;
-  };
+  options: ImportOptions;
   startedAt: number;
 }
 

@@ -79,7 +79,9 @@ function needsPerson(
   const questions = preview?.mapping?.questions ?? [];
   if (run.phase === 'map' || run.waitingFor?.what === 'mapping') {
     const [first] = questions;
-    if (!first) return { text: t.run.headline.needsMappingSome, detail: null };
+    if (first?.code === 'sheet')
+      return { text: t.run.headline.needsSheet(preview?.sheet ?? ''), detail: null };
+    if (!first || first.field === '') return { text: t.run.headline.needsMappingSome, detail: null };
     if (questions.length > 1)
       return { text: t.run.headline.needsMappingMany(questions.length), detail: null };
     return {
