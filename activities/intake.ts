@@ -7,11 +7,13 @@ import { Context } from '@temporalio/activity';
 import { noteProgress, type ImportRow } from '../db/control.ts';
 import {
   confirmedMapping,
+  fileOptionsOf,
   findDuplicate,
   findProfile,
   headerDigest,
   pinProfile,
   pinVersion,
+  readingOf,
 } from '../db/profiles.ts';
 import { commonIssue, recordStagedIssues, stagedTally } from '../db/staged-issues.ts';
 import { createStaging, stagedSegments, stageSegment } from '../db/staging.ts';
@@ -20,6 +22,7 @@ import { reportColumns } from '../intake/error-report.ts';
 import { inspectFile } from '../intake/inspect.ts';
 import { checkMapping, proposeMapping, withHeaders } from '../intake/mapping.ts';
 import { moveMapping } from '../intake/moved-mapping.ts';
+import { sheetQuestion } from '../intake/sheet-question.ts';
 import {
   add,
   badRowsFrom,
@@ -27,7 +30,6 @@ import {
   everyRowIsBad,
   type Tally,
 } from '../intake/rules/every-row-bad.ts';
-import type { FileOptions } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
 import { ImportRefused } from './guarded.ts';
@@ -49,14 +51,6 @@ import {
 /** Two connections copy at once: the second one brings more than the second parser thread (docs, hot path). */
 const STAGING_LANES = 2;
 const SPOOL_READ_BYTES = 256 * 1024;
-
-const fileOptions = (options: Record<string, unknown>): FileOptions => ({
-  sheet: options['sheet'] as string | undefined,
-  encoding: options['encoding'] as string | undefined,
-  delimiter: options['delimiter'] as string | undefined,
-  quote: options['quote'] as string | undefined,
-  headerRow: options['header_row'] as number | undefined,
-});
 
 /** What the workflow has to know of an inspected file. */
 export interface Inspected {
@@ -136,7 +130,11 @@ export function createIntakeActivities(deps: ActivityDeps) {
           source,
           spool: { rawPath, canonicalPath: join(attempt, 'canonical'), rawIsSource: scanned },
           fileName: row.file_name,
-          options: fileOptions(row.options),
+          options: await readingOf(pool, {
+            tenantId: row.tenant_id,
+            dataset: row.dataset,
+            options: row.options,
+          }),
           signal,
           onProgress({ bytesRead, records }) {
             if (Date.now() - noted < 400) return;
@@ -217,6 +215,12 @@ export function createIntakeActivities(deps: ActivityDeps) {
               'Read as you said, the whole file has other columns than its beginning showed. Look at them again.',
           });
         }
+        // A person who is there is asked; elsewhere the first sheet with rows is taken, with a warning.
+        const sheet =
+          row.options['ask'] === true && !remembered
+            ? sheetQuestion(manifest, fileOptionsOf(row.options))
+            : null;
+        if (sheet) proposal.questions.unshift(sheet);
         const stored = usable ? { ...proposal, answer } : proposal;
         await pool.query('update waybill.imports set mapping_proposal = $2, turn = $3 where import_id = $1', [
           input.importId,
@@ -306,9 +310,9 @@ export function createIntakeActivities(deps: ActivityDeps) {
             fields,
             (write) => deps.segments.run(job, write, stop),
           );
+          await deps.throttle.after(segment.accepted + segment.rejected, stop);
           if (result) tally = add(tally, result);
           if (everyRowIsBad(tally, badRows)) await giveUp(row, tally);
-          await deps.throttle.after(segment.accepted + segment.rejected, stop);
         }
       };
       const lanes = Array.from({ length: Math.min(STAGING_LANES, deps.throttle.lanes) }, () =>
