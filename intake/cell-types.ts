@@ -1,3 +1,24 @@
+import {
+  AT,
+  COLON,
+  DASH,
+  DIGIT,
+  HIGH,
+  KINDS,
+  LETTER,
+  LONGEST_WORD,
+  NUMERIC,
+  PLUS,
+  POINT,
+  SLASH,
+  SPACE,
+  dayAndMonth,
+  decimalAt,
+  isInteger,
+  isIsoDate,
+  isIsoTime,
+  isUrl,
+} from './cell-bytes.ts';
 import { dateOrders, parseTimestamp, type DateOrder } from './dates.ts';
 import { decimalMark, normaliseNumber } from './numbers.ts';
 import type { ColumnFormat, ColumnType } from './types.ts';
@@ -8,9 +29,18 @@ const SETTLED = 0.95;
 const INTEGER = /^[+-]?(?:0|[1-9]\d{0,15})$/u;
 const URL_TEXT = /^(?:https?|ftp):\/\/\S+$/iu;
 const ORDERS: DateOrder[] = ['YMD', 'DMY', 'MDY'];
+/** After so many cells a column of which hardly half are of one type is text, whatever comes below. */
+const ENOUGH_CELLS = 1000;
+const HARDLY = 0.5;
+/** Evidence for one way of writing that is less than this beside the other one is a slip of somebody's. */
+const SLIPS = 0.005;
 
 /** Gathers what the cells of one column look like, and settles its type and format once for the whole column. */
 export class TypeTally {
+  /** It is text, and no more of its cells need to be looked at. */
+  settled = false;
+  private readonly plainNumbers: boolean;
+  private readonly words = new Map<number, boolean>();
   private cells = 0;
   private readonly counts = {
     integer: 0,
@@ -28,7 +58,152 @@ export class TypeTally {
   private dot = 0;
   private comma = 0;
   private unsure = 0;
+  private percent = 0;
   private readonly orders = { YMD: 0, DMY: 0, MDY: 0 };
+
+  /** `plainNumbers`: they were numbers before they were text (a sheet, JSON), so that their point is one. */
+  constructor(plainNumbers = false) {
+    this.plainNumbers = plainNumbers;
+  }
+
+  /** A cell in UTF-8. What is plainly of one kind never becomes a string. */
+  addBytes(bytes: Buffer, from: number, to: number): void {
+    if (this.settled || from === to) return;
+    if (!this.addPlain(bytes, from, to)) this.add(bytes.toString('utf8', from, to));
+    else this.cells++;
+    if (this.cells >= ENOUGH_CELLS && this.cells % ENOUGH_CELLS < 2) this.settle();
+  }
+
+  private settle(): void {
+    const { counts, cells } = this;
+    const numbers = counts.integer + counts.decimal;
+    const best = Math.max(
+      numbers + counts.phone,
+      counts.boolean,
+      counts.date + counts.timestamp,
+      counts.email,
+      counts.url,
+    );
+    if (best < cells * HARDLY || (this.identifier && counts.phone === 0)) this.settled = true;
+  }
+
+  private addPlain(bytes: Buffer, from: number, to: number): boolean {
+    let kinds = 0;
+    for (let i = from; i < to; i++) kinds |= KINDS[bytes[i]!]!;
+    const length = to - from;
+    const { counts } = this;
+    if ((kinds & DIGIT) === 0) {
+      if ((kinds & ~(LETTER | HIGH)) === 0)
+        return length <= 6 ? this.addWord(bytes, from, to) : length > LONGEST_WORD;
+    } else if ((kinds & ~NUMERIC) === 0) {
+      if (kinds === DIGIT || (kinds === (DIGIT | DASH) && bytes[from] === 45)) {
+        if (!isInteger(bytes, from, to)) return false;
+        counts.integer++;
+        return true;
+      }
+      if ((kinds & (SLASH | COLON | SPACE | PLUS)) === 0 && this.addDecimal(bytes, from, to)) return true;
+      if (length <= 10 && (kinds & COLON) === 0) return this.addNumericDate(bytes, from, to);
+      if ((kinds & COLON) !== 0) return this.addMoment(bytes, from, to);
+      if ((kinds & ~(DIGIT | DASH | SPACE | PLUS)) === 0 && (kinds & DASH) !== 0)
+        return this.addPhone(bytes, from, to);
+      return false;
+    } else if ((kinds & ~(NUMERIC | LETTER)) === 0 && (kinds & COLON) !== 0) {
+      return this.addMoment(bytes, from, to);
+    }
+    if ((kinds & AT) !== 0) return this.addAddress(bytes, from, to);
+    if ((kinds & (SPACE | HIGH)) === 0 && isUrl(bytes, from, to)) {
+      counts.url++;
+      return true;
+    }
+    return false;
+  }
+
+  private addDecimal(bytes: Buffer, from: number, to: number): boolean {
+    const mark = this.plainNumbers ? 0 : decimalAt(bytes, from, to);
+    if (mark === 0) return false;
+    this.counts.decimal++;
+    if (mark === 46) this.dot++;
+    else this.comma++;
+    return true;
+  }
+
+  private addNumericDate(bytes: Buffer, from: number, to: number): boolean {
+    if (to - from === 10 && isIsoDate(bytes, from)) {
+      this.counts.date++;
+      this.everyOrder();
+      return true;
+    }
+    const orders = dayAndMonth(bytes, from, to);
+    if (orders === 0) return false;
+    this.counts.date++;
+    if ((orders & 1) !== 0) this.orders.DMY++;
+    if ((orders & 2) !== 0) this.orders.MDY++;
+    return true;
+  }
+
+  private addMoment(bytes: Buffer, from: number, to: number): boolean {
+    if (to - from < 16 || !isIsoDate(bytes, from) || !isIsoTime(bytes, from + 10, to)) return false;
+    this.counts.timestamp++;
+    this.everyOrder();
+    return true;
+  }
+
+  private addPhone(bytes: Buffer, from: number, to: number): boolean {
+    let digits = 0;
+    for (let i = from; i < to; i++) {
+      if (KINDS[bytes[i]!] === DIGIT) digits++;
+      else if (bytes[i] === 43 && i > from) return false;
+    }
+    if (digits < 6 || digits > 15 || bytes[from] === 45) return false;
+    this.counts.phone++;
+    return true;
+  }
+
+  private everyOrder(): void {
+    this.orders.YMD++;
+    this.orders.DMY++;
+    this.orders.MDY++;
+  }
+
+  /** Yes and no come again and again: each is looked up as a word once. */
+  private addWord(bytes: Buffer, from: number, to: number): boolean {
+    let key = 0;
+    for (let i = from; i < to; i++) key = key * 256 + bytes[i]!;
+    let truth = this.words.get(key);
+    if (truth === undefined) {
+      truth = parseBoolean(bytes.toString('utf8', from, to)) !== null;
+      if (this.words.size < 64) this.words.set(key, truth);
+    }
+    if (truth) {
+      this.counts.boolean++;
+      this.booleanWord = true;
+    }
+    return true;
+  }
+
+  private addAddress(bytes: Buffer, from: number, to: number): boolean {
+    let sign = -1;
+    let dots = 0;
+    for (let i = from; i < to; i++) {
+      const byte = bytes[i]!;
+      const kind = KINDS[byte]!;
+      if (kind === DIGIT || kind === LETTER || kind === DASH || byte === 95) continue;
+      if (byte === 64 && sign < 0 && i > from && i + 1 < to) sign = i;
+      else if (
+        kind === POINT &&
+        i > from &&
+        i + 1 < to &&
+        i - 1 !== sign &&
+        bytes[i - 1] !== 46 &&
+        bytes[i + 1] !== 64
+      ) {
+        if (sign >= 0) dots++;
+      } else return false;
+    }
+    if (sign < 0 || dots === 0 || sign - from > 64 || to - from > 254) return false;
+    this.counts.email++;
+    return true;
+  }
 
   add(text: string): void {
     const plain = text.trim();
@@ -51,9 +226,11 @@ export class TypeTally {
   get type(): ColumnType {
     const { counts, cells } = this;
     const enough = (count: number) => cells > 0 && count >= cells * SETTLED;
+    if (this.settled) return 'text';
     const phones = counts.phone + (this.identifier ? counts.integer : 0);
     if (enough(phones) && counts.phone > 0 && counts.decimal === 0) return 'phone';
-    if (!this.identifier) {
+    // Some cells with a percent sign and some without: nobody knows whether these are hundredths.
+    if (!this.identifier && (this.percent === 0 || enough(this.percent))) {
       if (enough(counts.integer)) return 'integer';
       if (enough(counts.integer + counts.decimal)) return 'decimal';
     }
@@ -69,13 +246,19 @@ export class TypeTally {
   get format(): ColumnFormat | undefined {
     const type = this.type;
     if (type === 'decimal' || type === 'integer') {
-      if (this.comma > 0 && this.comma >= this.dot) return { decimal: ',' };
-      return this.dot > 0 || this.unsure === 0 ? { decimal: '.' } : undefined;
+      const { dot, comma, unsure } = this;
+      if (Math.min(dot, comma) > Math.max(dot, comma) * SLIPS) return undefined;
+      if (comma > dot) return { decimal: ',' };
+      return dot > 0 || unsure === 0 ? { decimal: '.' } : undefined;
     }
     if (type === 'date' || type === 'timestamp') {
-      const best = Math.max(...ORDERS.map((order) => this.orders[order]));
-      const fitting = ORDERS.filter((order) => this.orders[order] === best);
-      return fitting.length === 1 || fitting.length === 3 ? { date: fitting[0]! } : undefined;
+      const { date, timestamp } = this.counts;
+      const dates = date + timestamp;
+      const all = ORDERS.filter((order) => this.orders[order] === dates);
+      const most = ORDERS.filter((order) => this.orders[order] >= dates * (1 - SLIPS));
+      // Fits all: the year comes first in every cell. Fits two: nobody knows which is the day.
+      const fitting = all.length > 0 ? all : most;
+      if (fitting.length === 1 || fitting.length === 3) return { date: fitting[0]! };
     }
     return undefined;
   }
@@ -85,15 +268,16 @@ export class TypeTally {
       this.counts.integer++;
       return true;
     }
-    if (!/[.,]|^[^\d]|\D$/u.test(plain) || /^0\d/u.test(plain)) return false;
+    if (!/[.,'’\s]|^[^\d]|\D$/u.test(plain) || /^0\d/u.test(plain)) return false;
     const digits = plain.replace(/[^\d.,]/gu, '');
-    const mark = decimalMark(digits);
+    const mark = this.plainNumbers ? '.' : markOf(digits);
     const value = normaliseNumber(plain, mark ?? '.');
     if (value === null) return false;
     if (mark === null) this.unsure++;
     else if (digits.includes(mark)) this[mark === '.' ? 'dot' : 'comma']++;
     else this[mark === '.' ? 'dot' : 'comma'] += digits.includes(mark === '.' ? ',' : '.') ? 1 : 0;
-    this.counts[value.includes('.') ? 'decimal' : 'integer']++;
+    if (/[%％]/u.test(plain)) this.percent++;
+    this.counts[value.includes('.') || /[%％]/u.test(plain) ? 'decimal' : 'integer']++;
     return true;
   }
 
@@ -111,4 +295,9 @@ export class TypeTally {
     for (const order of readable) this.orders[order]++;
     return true;
   }
+}
+
+/** As `decimalMark`, but that `1.234` may be thousands as well as `1,234`. */
+function markOf(digits: string): '.' | ',' | null {
+  return /^[1-9]\d{0,2}\.\d{3}$/u.test(digits) ? null : decimalMark(digits);
 }

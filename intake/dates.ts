@@ -27,7 +27,11 @@ const MONTHS: Record<string, number> = {
   des: 12,
   dez: 12,
 };
-const TIME = /^(\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,9})?)?\s*(Z|[+-]\d{2}:?\d{2})?$/u;
+const TIME =
+  /^(\d{1,2}):(\d{2})(?::(\d{2})([.,]\d{1,9})?)?\s*(?:([AP])\.?M\.?)?\s*(Z|[+-]\d{2}(?::?\d{2})?)?$/iu;
+/** First years of the Japanese eras. */
+const ERAS: Record<string, number> = { 令和: 2019, R: 2019, 平成: 1989, H: 1989, 昭和: 1926, S: 1926 };
+const ERA = /^(令和|平成|昭和|[RHS])(元|\d{1,2})(?:年|[./])(\d{1,2})(?:月|[./])(\d{1,2})日?$/u;
 
 /** Orders of day, month and year in which a text is a real date; empty if it is none. */
 export function dateOrders(text: string): DateOrder[] {
@@ -42,6 +46,11 @@ export function parseDate(text: string, order: DateOrder = 'YMD'): string | null
   const plain = text.normalize('NFKC').trim();
   const japanese = JAPANESE.exec(plain) ?? (order === 'YMD' ? COMPACT.exec(plain) : null);
   if (japanese) return iso(Number(japanese[1]), Number(japanese[2]), Number(japanese[3]));
+  const era = ERA.exec(plain);
+  if (era) {
+    const year = ERAS[era[1]!]! + (era[2] === '元' ? 1 : Number(era[2])) - 1;
+    return iso(year, Number(era[3]), Number(era[4]));
+  }
   const named = NAMED.exec(plain);
   if (named) {
     const month = MONTHS[(named[2] ?? named[4])!.slice(0, 3).toLowerCase()];
@@ -61,19 +70,27 @@ export function parseDate(text: string, order: DateOrder = 'YMD'): string | null
 /** ISO 8601 date and time with the offset it came with, or null. A date alone is its midnight. */
 export function parseTimestamp(text: string, order: DateOrder = 'YMD'): string | null {
   const plain = text.normalize('NFKC').trim();
-  const split = /^(.*?\d日?)(?:T|\s+)(\d{1,2}:.*)$/u.exec(plain);
+  const split = /^(.*?\d日?)(?:T|\s+)(\d{1,2}:.*)$/iu.exec(plain);
   const date = parseDate(split ? split[1]! : plain, order);
   if (!date || !split) return date && `${date}T00:00:00`;
   const time = TIME.exec(split[2]!);
   if (!time) return null;
-  const [hours, minutes, seconds] = [Number(time[1]), Number(time[2]), Number(time[3] ?? 0)];
+  const [minutes, seconds] = [Number(time[2]), Number(time[3] ?? 0)];
+  const half = time[5]?.toUpperCase();
+  if (half && (Number(time[1]) < 1 || Number(time[1]) > 12)) return null;
+  const hours = half ? (Number(time[1]) % 12) + (half === 'P' ? 12 : 0) : Number(time[1]);
   if (hours > 23 || minutes > 59 || seconds > 59) return null;
-  const zone =
-    time[5] && time[5] !== 'Z' && !time[5].includes(':')
-      ? `${time[5].slice(0, 3)}:${time[5].slice(3)}`
-      : time[5];
-  if (zone && zone !== 'Z' && (Number(zone.slice(1, 3)) > 15 || Number(zone.slice(4)) > 59)) return null;
-  return `${date}T${two(hours)}:${two(minutes)}:${two(seconds)}${time[4] ?? ''}${zone ?? ''}`;
+  const zone = time[6] ? zoneOf(time[6]) : '';
+  if (zone === null) return null;
+  return `${date}T${two(hours)}:${two(minutes)}:${two(seconds)}${(time[4] ?? '').replace(',', '.')}${zone}`;
+}
+
+/** `+09`, `+0900` and `+09:00` as the last of them; null where there is no such zone. */
+function zoneOf(text: string): string | null {
+  if (text.toUpperCase() === 'Z') return 'Z';
+  const hours = text.slice(1, 3);
+  const minutes = text.slice(3).replace(':', '') || '00';
+  return Number(hours) > 15 || Number(minutes) > 59 ? null : `${text[0]}${hours}:${minutes}`;
 }
 
 function iso(year: number, month: number, day: number): string | null {

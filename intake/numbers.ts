@@ -1,21 +1,29 @@
 /** Numbers as people write them, made exact decimal text. Nothing here ever passes through a float. */
 
-const CURRENCY =
-  /^(?:[$€£¥₩₹฿]|US\$|Rp\.?|IDR|USD|EUR|JPY|GBP|円)\s*|\s*(?:[$€£¥₩₹฿]|IDR|USD|EUR|JPY|GBP|円|元)$/giu;
-const SPACES = /[\s\u00A0\u202F']/gu;
+const SIGNS = 'US\\$|A\\$|C\\$|HK\\$|NT\\$|S\\$|R\\$|[$€£¥₩₹฿₽₺₫₱₦₴₪]|Rp\\.?|RM|Fr\\.|kr\\.?|zł|Kč|Ft|円|元';
+const CODES =
+  'USD|EUR|JPY|GBP|IDR|CHF|AUD|CAD|CNY|HKD|SGD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|TRY|BRL|MXN|INR|KRW|THB|MYR|PHP|VND|ZAR|TWD|RUB';
+const CURRENCY = new RegExp(`^(?:${SIGNS}|${CODES})\\s*|\\s*(?:${SIGNS}|${CODES})$`, 'giu');
+/** Marks that stand between thousands, besides point and comma: spaces of all widths, apostrophes. */
+const SPACES = /[\s\u00A0\u2009\u202F'’]/gu;
 
 /**
  * Plain decimal text (`-1234.50`), or null where the text is no number or could be read in two ways. Without a
- * decimal mark that is known, marks are read only where just one reading is possible.
+ * decimal mark that is known, marks are read only where just one reading is possible. A percent sign divides by 100.
  */
 export function normaliseNumber(text: string, decimal?: '.' | ','): string | null {
-  let plain = text.normalize('NFKC').trim().replace('\u2212', '-');
+  let plain = text
+    .normalize('NFKC')
+    .trim()
+    .replace(/^[\u2212▲△]/u, '-');
   let negative = false;
   if (/^\(.*\)$/u.test(plain)) {
     negative = true;
     plain = plain.slice(1, -1).trim();
   }
   plain = plain.replace(CURRENCY, '').trim();
+  const percent = plain.endsWith('%');
+  if (percent) plain = plain.slice(0, -1).trim();
   const sign = /^([+-])\s*(.*)$/u.exec(plain) ?? /^(.*?)\s*([+-])$/u.exec(plain);
   if (sign) {
     const leading = sign[1] === '+' || sign[1] === '-';
@@ -23,13 +31,13 @@ export function normaliseNumber(text: string, decimal?: '.' | ','): string | nul
     negative = (leading ? sign[1] : sign[2]) === '-';
     plain = (leading ? sign[2]! : sign[1]!).replace(CURRENCY, '').trim();
   }
-  if (!/^[\d.,\s\u00A0\u202F']*$/u.test(plain) || !/\d/u.test(plain)) return null;
+  if (!/^[\d.,\s\u00A0\u2009\u202F'’]*$/u.test(plain) || !/\d/u.test(plain)) return null;
   const mark = decimal ?? decimalMark(plain);
   if (!mark) return null;
   const [whole = '', fraction, ...more] = plain.split(mark);
   if (more.length > 0 || (fraction !== undefined && /\D/u.test(fraction))) return null;
   const grouping = mark === '.' ? ',' : '.';
-  const compact = whole.replace(SPACES, (found) => (found === "'" ? "'" : ' '));
+  const compact = whole.replace(SPACES, (found) => (found === "'" || found === '’' ? "'" : ' '));
   const groups = compact.split(/[ ',.]/u);
   if (groups.length > 1) {
     const wellFormed =
@@ -39,8 +47,17 @@ export function normaliseNumber(text: string, decimal?: '.' | ','): string | nul
     if (!wellFormed || (compact.includes(mark) && mark !== grouping)) return null;
   }
   const digits = groups.join('').replace(/^0+(?=\d)/u, '') || '0';
-  const value = fraction ? `${digits}.${fraction}` : digits;
+  const number = fraction ? `${digits}.${fraction}` : digits;
+  const value = percent ? hundredth(number) : number;
   return negative && /[1-9]/u.test(value) ? `-${value}` : value;
+}
+
+/** `12.5` as `0.125`. */
+function hundredth(number: string): string {
+  const [whole = '', fraction = ''] = number.split('.');
+  const digits = whole.padStart(3, '0');
+  const value = `${digits.slice(0, -2)}.${digits.slice(-2)}${fraction}`.replace(/0+$/u, '');
+  return value.replace(/\.$/u, '').replace(/^0+(?=\d)/u, '');
 }
 
 /** The decimal mark of one text where the text itself settles it. */

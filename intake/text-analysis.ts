@@ -4,7 +4,7 @@ import { emptyFile } from './container.ts';
 import { detectDialect, dialectOf, readHead, type HeadRecord, type Sample } from './dialect.ts';
 import { findHeader, nameColumns, ShapeTally, typeColumns, typeOf } from './header.ts';
 import { recordScanner } from './scan-uncommon.ts';
-import { fieldText, OK, recordTexts, type RecordScanner } from './scan.ts';
+import { ESCAPED, fieldText, OK, recordTexts, type RecordScanner } from './scan.ts';
 import { findFooter, findSecondTable, FOOTER_RECORDS } from './table-end.ts';
 import { TableWatch, type Place } from './table-watch.ts';
 import {
@@ -29,9 +29,10 @@ const SAMPLE_BYTES = 32 * 1024;
 /** A dialect under which more of the file than this cannot be read is questioned. */
 const DOUBTFUL = 0.01;
 const SAMPLE_ROWS = 200;
-/** Cells looked at to settle the types: of the first records of the file, and of each segment. */
-const TYPED_RECORDS = 1000;
-const TYPED_PER_SEGMENT = 20;
+/** Records whose cells show how each column's are built. */
+const SHAPED_RECORDS = 1000;
+/** What a sheet's errors begin with. */
+const HASH = 35;
 /** Records with invalid bytes, and no character that is valid outside ASCII: this is not UTF-8. */
 const GIVE_UP_AFTER = 20;
 
@@ -82,6 +83,8 @@ export class TextAnalysis {
   private width = 1;
   private headerRows = 0;
   private readonly tallies: TypeTally[] = [];
+  /** Columns whose cells are still looked at. */
+  private readonly typed: number[] = [];
   private readonly shapes: ShapeTally[] = [];
   /** Where the table ends: from there on records are passed over, or belong to another table. */
   private endAt = Infinity;
@@ -98,7 +101,6 @@ export class TextAnalysis {
   private nextSample = FIRST_SAMPLE;
   private separated = false;
   private readonly segments: Segment[] = [];
-  private typedInSegment = 0;
   private readonly sample: string[][] = [];
   private readonly endings = { lf: 0, crlf: 0, cr: 0 };
 
@@ -203,8 +205,9 @@ export class TextAnalysis {
     const found = findHeader(records, wanted);
     this.width = this.names?.length ?? found.width;
     for (let column = 0; column < this.width; column++) {
-      this.tallies.push(new TypeTally());
+      this.tallies.push(new TypeTally(this.dialect.rows === true));
       this.shapes.push(new ShapeTally());
+      this.typed.push(column);
     }
     if (wanted && found.header < 0) {
       throw new FileError(
@@ -281,7 +284,8 @@ export class TextAnalysis {
         continue;
       }
       segment.accepted++;
-      if (this.records <= TYPED_RECORDS || this.typedInSegment < TYPED_PER_SEGMENT) this.look(scanner);
+      if (this.records <= SHAPED_RECORDS) this.look(scanner);
+      this.type(scanner);
     }
   }
 
@@ -410,19 +414,32 @@ export class TextAnalysis {
       rejected: 0,
     };
     this.segments.push(segment);
-    this.typedInSegment = 0;
     return segment;
   }
 
   private look(scanner: RecordScanner): void {
-    this.typedInSegment++;
     for (let column = 0; column < this.width; column++) {
       const text = fieldText(scanner, column, this.dialect);
-      if (this.dialect.rows && CELL_ERROR.test(text)) continue;
-      this.tallies[column]!.add(text);
-      if (this.records <= TYPED_RECORDS) this.shapes[column]!.add(text);
+      if (!this.dialect.rows || !CELL_ERROR.test(text)) this.shapes[column]!.add(text);
     }
     if (this.sample.length < SAMPLE_ROWS) this.sample.push(recordTexts(scanner, this.dialect));
+  }
+
+  /** Every cell of every record, but of those columns alone that are not text without doubt. */
+  private type(scanner: RecordScanner): void {
+    const { bounds, window } = scanner;
+    const { typed, dialect } = this;
+    for (let index = 0; index < typed.length; index++) {
+      const column = typed[index]!;
+      const tally = this.tallies[column]!;
+      const at = column * 3;
+      const from = bounds[at]!;
+      const to = bounds[at + 1]!;
+      if ((bounds[at + 2]! & ESCAPED) !== 0) tally.add(fieldText(scanner, column, dialect));
+      else if (!dialect.rows || window[from] !== HASH || !CELL_ERROR.test(window.toString('utf8', from, to)))
+        tally.addBytes(window, from, to);
+      if (tally.settled) typed.splice(index--, 1);
+    }
   }
 
   private countEnding(terminator: number): void {
