@@ -14,6 +14,7 @@ import {
 } from '../db/control.ts';
 import { headerDigest, pinProfile, readAnew, type FileOptionsJson } from '../db/profiles.ts';
 import { dropStaging } from '../db/staging.ts';
+import { shownFileName } from '../intake/file-name.ts';
 import { checkMapping, withHeaders } from '../intake/mapping.ts';
 import type { Mapping } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
@@ -60,7 +61,7 @@ export function createControlActivities(deps: ActivityDeps) {
         status: row.status,
         tenantId: row.tenant_id,
         dataset: row.dataset,
-        fileName: row.file_name,
+        fileName: shownFileName(row.file_name),
         policy: row.policy,
         approvedWave: more.wave,
         plan: more.plan,

@@ -2,6 +2,7 @@ import type * as z from 'zod';
 import { findImportDetails, type StoredImport, type StoredPhase } from '../db/imports.ts';
 import { findProgress } from '../db/progress.ts';
 import { retentionFrom } from '../db/retention.ts';
+import { shownFileName } from '../intake/file-name.ts';
 import type { ApiDeps } from './deps.ts';
 import { accountingOf } from './progress.ts';
 import type { Import, ImportSummary } from './schemas/imports.ts';
@@ -53,7 +54,7 @@ export function summaryOf(i: StoredImport): SummaryJson {
   return {
     id: i.id,
     dataset: i.dataset,
-    fileName: i.fileName,
+    fileName: shownFileName(i.fileName),
     status: i.status as SummaryJson['status'],
     phase: i.finishedAt ? null : (i.phase as SummaryJson['phase']),
     waitingFor: i.waitingFor,

@@ -82,10 +82,18 @@ describe('initiate', () => {
     expect(reply.headers.get('content-type')).toMatch(/^application\/problem\+json/);
   });
 
-  it('never lets a name into a key', async () => {
-    const upload = await begin({ file_name: '../../etc/\u202epasswd.csv' });
+  it('never lets a name into a key, and shows what it hides', async () => {
+    const name = '../../etc/\u202epasswd.csv';
+    const upload = await begin({ file_name: name });
     expect(upload.file_key).toBe(`default/${upload.upload_id}/source`);
-    expect((await show(upload.upload_id)).fileName).toBe('../../etc/\u202epasswd.csv');
+    const shown = '..\\u002f..\\u002fetc\\u002f\\u202epasswd.csv';
+    expect((await show(upload.upload_id)).fileName).toBe(shown);
+    const { items } = (await app.call('GET', '/api/imports?limit=1')).body;
+    expect(items[0].fileName).toBe(shown);
+    // It is kept as it came.
+    const [row] =
+      await app.owner`select file_name from waybill.imports where import_id = ${upload.upload_id}`;
+    expect(row).toEqual({ file_name: name });
   });
 
   it('answers the same key with the same answer, and another body with 422', async () => {

@@ -1,5 +1,6 @@
 import { createGunzip } from 'node:zlib';
 import { Readable } from 'node:stream';
+import { shownFileName } from './file-name.ts';
 import { FileError, type FileWarning } from './types.ts';
 
 export type Container = 'gzip' | 'zip' | 'text';
@@ -201,16 +202,8 @@ export function nameWarning(
   if (agrees && gzip === (compression === 'gzip')) return null;
   return {
     code: 'name_disagrees',
-    message: `The file is called ${shownName(fileName)}, but its content is ${FOUND[type]}${compression ? ', compressed with gzip' : ''}; it was read as that.`,
+    message: `The file is called ${shownFileName(fileName)}, but its content is ${FOUND[type]}${compression ? ', compressed with gzip' : ''}; it was read as that.`,
   };
-}
-
-/** A name with nothing in it that moves text about or hides. */
-function shownName(name: string): string {
-  return name.replace(
-    /[\p{Cc}\p{Cf}]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }
 
 export interface UnpackLimits {

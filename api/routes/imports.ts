@@ -13,6 +13,7 @@ import {
   type StoredImport,
 } from '../../db/imports.ts';
 import { countIssues, listIssues } from '../../db/issues.ts';
+import { shownFileName } from '../../intake/file-name.ts';
 import type { Manifest } from '../../intake/types.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import type { ApiDeps } from '../deps.ts';
@@ -109,7 +110,7 @@ export function registerImports(router: Router, deps: ApiDeps): void {
       findMapping(sql, stored.id),
     ]);
     return {
-      fileName: stored.fileName,
+      fileName: shownFileName(stored.fileName),
       type: manifest.type,
       compression: manifest.compression,
       encoding: manifest.encoding,
@@ -155,7 +156,7 @@ export function registerImports(router: Router, deps: ApiDeps): void {
             'The error report is written when the run ends. The first 1,000 issues can be listed now.',
           );
     }
-    const name = `${stored.fileName.replace(/(\.\w{1,5}){1,2}$/, '')}-errors.csv`;
+    const name = `${shownFileName(stored.fileName).replace(/(\.\w{1,5}){1,2}$/, '')}-errors.csv`;
     return sendObject(deps, res, stored.errorReportKey, {
       'content-type': 'text/csv; charset=utf-8',
       'content-disposition': `attachment; filename="errors.csv"; filename*=UTF-8''${encodeURIComponent(name)}`,
