@@ -3,7 +3,21 @@ import { inScenario, LOAD, type Bench, type Case, type Outcome, type Scenario } 
 /** Stock movements: doing a row twice would show at once. */
 const ADD: Scenario = { name: 'add', status: 'completed_with_issues', submit: { mode: 'add' } };
 
-const SCENARIOS = [LOAD, ADD];
+/** Only what is there already is changed. */
+const UPDATE: Scenario = { name: 'update', status: 'completed_with_issues', submit: { mode: 'update' } };
+
+/** What an import wrote is taken back, and disturbed in that. */
+const REVERT: Scenario = {
+  name: 'revert',
+  status: 'reverted',
+  async begin({ instance }, id) {
+    const answer = await instance.api('POST', `/imports/${id}/revert`, {});
+    if (answer.status >= 300)
+      throw new Error(`revert was answered with ${answer.status} ${JSON.stringify(answer.body)}`);
+  },
+};
+
+const SCENARIOS = { import: [LOAD, ADD, UPDATE], any: [LOAD, ADD, REVERT, UPDATE] };
 
 /** What all faults of one kind came to. */
 interface Tally {
@@ -63,7 +77,7 @@ export async function campaign(
         if (Date.now() > until) return;
         const one = turn.own[turn.next++ % turn.own.length]!;
         turn.tries++;
-        const scenario = one.anyScenario ? SCENARIOS[turn.tries % SCENARIOS.length]! : LOAD;
+        const scenario = one.scenarios ? by(SCENARIOS[one.scenarios], turn.tries) : LOAD;
         const since = Date.now();
         let outcome: Outcome | Error;
         try {
@@ -87,7 +101,9 @@ export async function campaign(
 }
 
 /** Those that strike several times a run bring the total up soonest. */
-const often = (one: Case): boolean => one.anyScenario === true;
+const often = (one: Case): boolean => one.scenarios !== undefined;
+
+const by = <T>(list: readonly T[], n: number): T => list[n % list.length]!;
 
 function count(tally: Tally, outcome: Outcome | Error): void {
   tally.runs++;

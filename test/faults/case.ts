@@ -31,8 +31,8 @@ export interface Case {
   kind?: string;
   /** Takes an instance that reaches its services through lines of ours. */
   proxied?: true;
-  /** Strikes while batches are applied, so that it can be tried on any scenario. */
-  anyScenario?: true;
+  /** Strikes while batches are applied, so that it can be tried on every kind of import, or on reverts too. */
+  scenarios?: 'import' | 'any';
   /** Part of the short set that every CI run does. */
   ci?: true;
   run(bench: Bench): Promise<Outcome>;
@@ -196,7 +196,7 @@ export interface Repeated extends Disturbance {
   times: number;
   strike: Strike;
   proxied?: true;
-  anyScenario?: true;
+  scenarios?: 'import' | 'any';
   /** Puts right what would be in the next case's way. */
   after?(bench: Bench): Promise<void>;
 }
@@ -205,12 +205,12 @@ const OPEN = ['queued', 'running', 'paused', 'reverting'];
 
 /** A run struck several times in the same way. */
 export function repeated(fault: Repeated): Case {
-  const { kind, name, times, strike, proxied, anyScenario, after, ...disturbance } = fault;
+  const { kind, name, times, strike, proxied, scenarios, after, ...disturbance } = fault;
   return {
     kind,
     name,
     ...(proxied && { proxied }),
-    ...(anyScenario && { anyScenario }),
+    ...(scenarios && { scenarios }),
     async run(bench) {
       const { instance, random } = bench;
       const seen: string[] = [];

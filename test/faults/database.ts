@@ -117,7 +117,7 @@ const cancelled =
   };
 
 const inApply = (kind: string, name: string, times: number, strike: Strike): Case =>
-  repeated({ kind, name, times, strike, slow: 0.25, anyScenario: true });
+  repeated({ kind, name, times, strike, slow: 0.25, scenarios: 'any' });
 
 /** What a server does to whoever works on it. */
 export const databaseFaults: Case[] = [

@@ -30,7 +30,7 @@ const kill =
   };
 
 const inApply = (kind: string, name: string, times: number, strike: Strike): Case =>
-  repeated({ kind, name, times, strike, slow: SLOW, anyScenario: true });
+  repeated({ kind, name, times, strike, slow: SLOW, scenarios: 'any' });
 
 const thrice: Case = {
   ...repeated({
@@ -39,7 +39,7 @@ const thrice: Case = {
     times: 3,
     slow: SLOW,
     lanes: 2,
-    anyScenario: true,
+    scenarios: 'any',
     strike: kill('worker'),
   }),
   ci: true,
@@ -48,14 +48,14 @@ const thrice: Case = {
 function atMoment(
   kind: string,
   name: string,
-  options: { wide?: boolean; slow?: number; ci?: true; anyScenario?: true },
+  options: { wide?: boolean; slow?: number; ci?: true; scenarios?: 'any' },
   strike: (bench: Bench, id: string) => Promise<string>,
 ): Case {
   return {
     kind,
     name,
     ...(options.ci && { ci: true }),
-    ...(options.anyScenario && { anyScenario: true }),
+    ...(options.scenarios && { scenarios: options.scenarios }),
     run: (bench) => disturbed(bench, options, (id) => strike(bench, id)),
   };
 }
@@ -95,14 +95,14 @@ export async function killWithLostAnswer({ instance }: Bench): Promise<string> {
 const lostAnswer = atMoment(
   'acknowledgement lost',
   'worker killed; its batches commit with nobody to answer',
-  { anyScenario: true },
+  { scenarios: 'any' },
   killWithLostAnswer,
 );
 
 const secondAttempt = atMoment(
   'second attempt',
   'second attempt while the first is still in the database',
-  { anyScenario: true },
+  { scenarios: 'any' },
   async ({ instance }) => {
     const gate = await closeGate(instance);
     const seen = await until('batches at the gate', caughtAt(gate, 2));
@@ -163,14 +163,14 @@ const postgresDown =
 const postgresRestart = atMoment(
   'PostgreSQL restarted',
   'PostgreSQL restarted in mid-apply',
-  { anyScenario: true },
+  { scenarios: 'any' },
   postgresDown('SIGINT'),
 );
 
 const postgresKilled = atMoment(
   'PostgreSQL killed',
   'PostgreSQL killed in mid-apply',
-  { ci: true, anyScenario: true },
+  { ci: true, scenarios: 'any' },
   postgresDown('SIGKILL'),
 );
 
@@ -349,7 +349,7 @@ const HEARTBEAT_MS = 5000;
 const zombie = atMoment(
   'zombie writer',
   'worker frozen past its heartbeat, goes on beside its successor',
-  { anyScenario: true },
+  { scenarios: 'any' },
   async ({ instance }) => {
     const gate = await closeGate(instance);
     const seen = await until('batches at the gate', caughtAt(gate, 2));

@@ -66,7 +66,7 @@ const inRead =
 const SLOW_DOWN = 'HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n';
 
 const inApply = (kind: string, name: string, times: number, strike: Strike): Case =>
-  repeated({ kind, name, times, strike, slow: 0.25, proxied: true, anyScenario: true });
+  repeated({ kind, name, times, strike, slow: 0.25, proxied: true, scenarios: 'any' });
 
 const reading = (kind: string, name: string, strike: Strike): Case =>
   repeated({ kind, name, times: 1, strike, wide: true, proxied: true });

@@ -1,6 +1,6 @@
 import { begin, type Bench, type Case, type Outcome } from './case.ts';
 import { objectRead, until } from './moments.ts';
-import { orphans } from './oracle.ts';
+import { judge, orphans } from './oracle.ts';
 
 /** The object is not what was completed: the run ends with the reason, and nothing of it is in the target. */
 function source(name: string, code: string, change: (bench: Bench, key: string) => Promise<void>): Case {
@@ -18,11 +18,10 @@ function source(name: string, code: string, change: (bench: Bench, key: string) 
       await change(bench, row!.key);
       const document = await instance.ended(id);
       const problems: string[] = [];
+      // What was under way to us by then may have been the whole: then it is what was completed, and goes in.
+      if (document.status === bench.scenario.status)
+        return { inFlight, status: document.status, verdict: await judge(instance, document, bench) };
       const [written] = await instance.sql<{ n: number }>('select count(*)::int as n from public.write_log');
-      // What had been read by then may have been the whole: then it is what was completed, and goes in.
-      if (document.status === bench.scenario.status) {
-        return { inFlight, faults: 0, status: document.status, verdict: { lost: 0, doubled: 0, problems } };
-      }
       if (document.status !== 'failed' || document.error?.code !== code)
         problems.push(`it ended as ${document.status} ${document.error?.code}, not failed ${code}`);
       if (written!.n > 0) problems.push(`${written!.n} rows were written`);

@@ -11,13 +11,19 @@ const pressReset: Strike = async ({ instance }, id, seen) => {
   if (found === null) return null;
   const { workflowService, options } = instance.temporal;
   const { namespace } = options;
-  const { events } = await instance.temporal.workflow.getHandle(id).fetchHistory();
-  const completed = (events ?? []).find((event) => event.workflowTaskCompletedEventAttributes);
+  // A run that has just been reset has not completed a task yet.
+  const firstTask = async () =>
+    (await instance.temporal.workflow.getHandle(id).fetchHistory()).events?.find(
+      (event) => event.workflowTaskCompletedEventAttributes,
+    )?.eventId;
+  let event: Awaited<ReturnType<typeof firstTask>> = null;
+  const completed = await seen(async () => ((event = await firstTask()) ? 'a task' : null));
+  if (completed === null) return null;
   await workflowService.resetWorkflowExecution({
     namespace,
     workflowExecution: { workflowId: id },
     reason: 'a fault test',
-    workflowTaskFinishEventId: completed!.eventId!,
+    workflowTaskFinishEventId: event,
     requestId: `${Date.now()}`,
   });
   return found;
@@ -114,7 +120,7 @@ const clockOff =
   };
 
 const inApply = (kind: string, name: string, times: number, strike: Strike): Case =>
-  repeated({ kind, name, times, strike, slow: 0.25, anyScenario: true });
+  repeated({ kind, name, times, strike, slow: 0.25, scenarios: 'import' });
 
 /** What Temporal and those who press its buttons do to a run. */
 export const temporalFaults: Case[] = [
