@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { Context } from '@temporalio/activity';
 import { finishImport, proveImport } from '../db/control.ts';
 import { recordIssues, reportRows } from '../db/issues-of-plan.ts';
+import { proofChecks } from '../db/proof.ts';
 import { indexLedger } from '../db/plan.ts';
 import { readRecord } from '../intake/record-values.ts';
 import type { Manifest } from '../intake/types.ts';
@@ -59,7 +60,13 @@ export function createNotifyActivities(deps: ActivityDeps) {
       const document = {
         import: row.import_id,
         dataset: row.dataset,
-        profile: { name: row.profile, version: row.profile_version },
+        profile: (
+          await pool.query(
+            `select name, version, mapping_digest as digest from waybill.profiles
+             where tenant_id = $1 and dataset = $2 and name = $3 and version = $4`,
+            [row.tenant_id, row.dataset, row.profile, row.profile_version],
+          )
+        ).rows[0],
         file: {
           name: row.file_name,
           bytes: manifest.bytes,
@@ -80,7 +87,8 @@ export function createNotifyActivities(deps: ActivityDeps) {
             [input.importId],
           )
         ).rows,
-        check: `select waybill.prove('${row.import_id}')`,
+        // For anybody with the database at hand: what each statement finds is what is expected.
+        sql: await proofChecks(pool, { importId: row.import_id, lockKey: row.lock_key, accounting }),
       };
       await store.write(keys.proof, Buffer.from(JSON.stringify(document, null, 2)), {
         contentType: 'application/json',

@@ -16,7 +16,10 @@ const methodOf = (spec: RouteSpec): string => spec.method.toUpperCase();
 const addressOf = (spec: RouteSpec): string =>
   spec.path
     .replace('{id}', spec.path.includes('/tokens/') ? '0123456789abcdef' : randomUUID())
-    .replace('{name}', 'products');
+    .replace('{name}', 'products')
+    .replace('{key}', 'a')
+    .replace('{record}', '1')
+    .replace('{kind}', 'failed');
 /** Passes every schema's shape as far as authorisation is concerned: roles are looked at before bodies. */
 const ask = (spec: RouteSpec, token: string | null): Promise<Reply> =>
   app.call(methodOf(spec), addressOf(spec), { token, ...(spec.body && { body: {} }) });
@@ -72,7 +75,7 @@ describe('every route of the OpenAPI document', () => {
       confirmMapping: { fields: [] },
     };
     const at = (importId: string) =>
-      app.call(methodOf(spec), spec.path.replace('{id}', importId), {
+      app.call(methodOf(spec), addressOf({ ...spec, path: spec.path.replace('{id}', importId) }), {
         token: app.foreign.admin,
         ...(spec.body && { body: bodies[spec.id] ?? {} }),
       });

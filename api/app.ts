@@ -9,6 +9,7 @@ import { registerDatasets } from './routes/datasets.ts';
 import { registerDeliveries } from './routes/deliveries.ts';
 import { registerImports } from './routes/imports.ts';
 import { registerIntake } from './routes/intake.ts';
+import { registerLineage } from './routes/lineage.ts';
 import { registerMapping } from './routes/mapping.ts';
 import { registerReverts } from './routes/reverts.ts';
 import { registerService } from './routes/service.ts';
@@ -60,6 +61,7 @@ export function createApp(deps: ApiDeps): Express {
   registerImports(router, deps);
   registerActions(router, deps);
   registerReverts(router, deps);
+  registerLineage(router, deps);
   registerMapping(router, deps);
   registerDatasets(router, deps);
   registerWebhooks(router, deps);

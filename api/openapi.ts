@@ -8,6 +8,7 @@ import { datasetRoutes } from './schemas/datasets.ts';
 import { importRoutes } from './schemas/imports.ts';
 import { intakeRoutes } from './schemas/intake.ts';
 import { previewRoutes } from './schemas/preview.ts';
+import { lineageRoutes } from './schemas/lineage.ts';
 import { revertRoutes } from './schemas/reverts.ts';
 import { serviceRoutes } from './schemas/service.ts';
 import { deliveryRoutes } from './schemas/deliveries.ts';
@@ -21,6 +22,7 @@ export const allRoutes: RouteSpec[] = [
   ...importRoutes,
   ...actionRoutes,
   ...revertRoutes,
+  ...lineageRoutes,
   ...previewRoutes,
   ...datasetRoutes,
   ...accessRoutes,

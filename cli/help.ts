@@ -41,7 +41,15 @@ undoes it all the same (never what others refer to). --preview only says what wo
 `,
   errors:
     'waybill errors ID [--csv] [--limit N] [--json]\n\nThe issues of a run. --csv prints the whole report, to be corrected and imported again.\n',
-  proof: 'waybill proof ID\n\nPrints the proof of a run: hashes, receipts, accounting, checks.\n',
+  proof: `waybill proof ID [--sql | --json]
+
+Checks the proof of a run against the database and prints each check; exit 1 if one fails. --sql prints the statements,
+for anybody to run; --json the proof file: hashes, receipts, accounting, as it was when the run ended.
+`,
+  results: `waybill results ID --kind written|failed|not-processed|unchanged|duplicate
+
+Prints rows of the file by what came of them, in its own columns, to be imported again.
+`,
   imports:
     'waybill imports [--status S] [--dataset NAME] [--limit N] [--json]\n\nImports, the newest first.\n',
   inspect: `waybill inspect FILE [options] [--json]\n\nSays what a file is. Needs no running service.\n\n${READING}\n`,
@@ -70,7 +78,7 @@ const OVERVIEW = `waybill: durable file imports into PostgreSQL
   plan FILE --dataset NAME      decide every row and stop before writing
   apply ID, discard ID          answer a plan
   watch, pause, resume, cancel, retry, revert ID
-  errors ID, proof ID, imports
+  errors ID, results ID, proof ID, imports
   webhooks, syncs               tell others; fetch by itself
   inspect FILE, convert FILE    offline: what a file is; as clean UTF-8 CSV
 

@@ -116,17 +116,8 @@ function issueTable(id: string, items: IssueItem[], counts: IssuePage['counts'])
   );
 }
 
-/** `waybill proof ID`: the proof file of a run. */
-export async function proofCommand(argv: string[]): Promise<number> {
-  const { id } = parseRun('proof', argv);
-  return withApi(async (client) => {
-    const proof = await client.get<unknown>(`/imports/${encodeURIComponent(id)}/proof`);
-    process.stdout.write(`${JSON.stringify(proof, null, 2)}\n`);
-    return EXIT.completed;
-  });
-}
-
-async function download(client: Client, path: string, accept: string): Promise<number> {
+/** Streams what the API answers to standard output. */
+export async function download(client: Client, path: string, accept: string): Promise<number> {
   const response = await client.stream(path, accept);
   const status = response.statusCode ?? 0;
   if (status !== 200) {

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { withTransaction } from './connect.ts';
 import { FATES, ledgerRows } from './ledger.ts';
-import { imagesTable, planTable } from './plan.ts';
+import { imagesTable, indexLedger, planTable } from './plan.ts';
 
 /** Rows of a block: one of 24 is 330 bytes, and is searched in under a microsecond. */
 const ROWS_PER_BLOCK = 24;
@@ -40,6 +40,11 @@ export async function makeKeyMap(
   const { importId, lockKey } = run;
   const month = `${run.finishedAt.toISOString().slice(0, 7)}-01`;
   await pool.query('select waybill.key_partition($1)', [month]);
+  // Of a run that ended before its proof.
+  const [plan] = (
+    await pool.query<{ there: boolean }>('select to_regclass($1) is not null as there', [planTable(lockKey)])
+  ).rows;
+  if (plan!.there) await indexLedger(pool, lockKey);
   await withTransaction(pool, async (client) => {
     // An import that is opened again meanwhile waits; one that is open is left for later.
     await client.query('select pg_advisory_xact_lock_shared($1::bigint)', [lockKey]);

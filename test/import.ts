@@ -39,6 +39,7 @@ export async function reached(app: TestApp, id: string, ...statuses: string[]): 
 }
 
 interface TestImport {
+  id: string;
   status: string;
   actions: string[];
   accounting: Record<string, number>;
