@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { benchFairness } from './fairness.ts';
 import { benchCorpus } from './corpus.ts';
+import { benchIntake } from './intake.ts';
 import { benchLoad } from './load.ts';
 
 const { values, positionals } = parseArgs({
@@ -18,7 +19,10 @@ switch (positionals[0] ?? 'load') {
   case 'corpus':
     await benchCorpus();
     break;
+  case 'intake':
+    await benchIntake({ rows: Number(values.rows.split(',').at(-1)), runs: Number(values.runs) });
+    break;
   default:
-    console.error(`There is no bench named ${positionals[0]}. There is: corpus, load, fairness.`);
+    console.error(`There is no bench named ${positionals[0]}. There is: corpus, fairness, intake, load.`);
     process.exitCode = 2;
 }
