@@ -11,6 +11,7 @@ import { registerImports } from './routes/imports.ts';
 import { registerIntake } from './routes/intake.ts';
 import { registerLineage } from './routes/lineage.ts';
 import { registerMapping } from './routes/mapping.ts';
+import { registerProfiles } from './routes/profiles.ts';
 import { registerReverts } from './routes/reverts.ts';
 import { registerService } from './routes/service.ts';
 import { registerQuarantine } from './routes/quarantine.ts';
@@ -64,6 +65,7 @@ export function createApp(deps: ApiDeps): Express {
   registerLineage(router, deps);
   registerMapping(router, deps);
   registerDatasets(router, deps);
+  registerProfiles(router, deps);
   registerWebhooks(router, deps);
   registerDeliveries(router, deps);
   registerSyncs(router, deps);

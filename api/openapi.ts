@@ -8,6 +8,7 @@ import { datasetRoutes } from './schemas/datasets.ts';
 import { importRoutes } from './schemas/imports.ts';
 import { intakeRoutes } from './schemas/intake.ts';
 import { previewRoutes } from './schemas/preview.ts';
+import { profileRoutes } from './schemas/profiles.ts';
 import { lineageRoutes } from './schemas/lineage.ts';
 import { revertRoutes } from './schemas/reverts.ts';
 import { serviceRoutes } from './schemas/service.ts';
@@ -25,6 +26,7 @@ export const allRoutes: RouteSpec[] = [
   ...lineageRoutes,
   ...previewRoutes,
   ...datasetRoutes,
+  ...profileRoutes,
   ...accessRoutes,
   ...webhookRoutes,
   ...deliveryRoutes,

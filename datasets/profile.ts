@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { MappedField, Mapping, ProfileRules } from '../intake/types.ts';
+import type { Dataset } from './types.ts';
 
 /** How one column's numbers and dates are written. */
 export const ColumnFormat = z.strictObject({
@@ -202,4 +203,61 @@ export function profileMapping(document: ProfileDocument): Mapping {
     rules: picked(document as ProfileRules, RULES),
     ...(document.headers ? { headers: document.headers } : {}),
   };
+}
+
+export interface ProfileFault {
+  path: string;
+  message: string;
+}
+
+/** What in a profile cannot be meant for this dataset; nothing, if it can be used. */
+export function profileFaults(document: ProfileDocument, dataset: Dataset): ProfileFault[] {
+  const faults: ProfileFault[] = [];
+  const say = (path: string, message: string) => faults.push({ path, message });
+  const field = (name: string) => dataset.fields.find((one) => one.name === name);
+  if (document.dataset !== dataset.name)
+    say('dataset', `The profile is for ${document.dataset}, not for ${dataset.name}.`);
+  const fed = new Map<string, string>();
+  for (const [name, said] of Object.entries(document.fields)) {
+    const path = `fields.${name}`;
+    const known = field(name);
+    if (!known) say(path, `There is no field "${name}" in ${dataset.name}.`);
+    if (!said) {
+      if (known?.required) say(path, `${name} is required: it needs a column or a constant.`);
+      continue;
+    }
+    if (said.column === undefined && said.constant === undefined)
+      say(path, `${name} has neither a column nor a constant. Write null to leave it out.`);
+    for (const column of [said.column, ...(said.join?.columns ?? [])]) {
+      if (column === undefined) continue;
+      const other = fed.get(column);
+      if (other !== undefined && !(said.split && document.fields[other]?.split))
+        say(
+          path,
+          `"${column}" feeds both ${other} and ${name}. One column can feed one field, unless both take a part of it.`,
+        );
+      fed.set(column, name);
+      if (document.headers && !document.headers.includes(column))
+        say(path, `"${column}" is not among the headers of the profile.`);
+    }
+  }
+  const { unknownColumns, provisionalKey = [], suggest = [] } = document;
+  const keepIn = typeof unknownColumns === 'object' ? unknownColumns.keepIn : null;
+  if (keepIn !== null && (field(keepIn)?.type !== 'text' || document.fields[keepIn]))
+    say(
+      'unknownColumns',
+      `Unknown columns can be kept in a text field that nothing else feeds; ${keepIn} is none.`,
+    );
+  if (provisionalKey.length > 0 && dataset.key.fields.length !== 1)
+    say(
+      'provisionalKey',
+      `Only a key of one field can be found by others; that of ${dataset.name} has ${dataset.key.fields.length}.`,
+    );
+  for (const name of [...provisionalKey, ...suggest.flatMap((one) => [one.field, one.from])])
+    if (!field(name))
+      say(
+        provisionalKey.includes(name) ? 'provisionalKey' : 'suggest',
+        `There is no field "${name}" in ${dataset.name}.`,
+      );
+  return faults;
 }

@@ -326,12 +326,10 @@ export function withHeaders(mapping: Mapping, columns: ManifestColumn[]): Mappin
 export function rulesFrom(mapping: Mapping, fields: FieldSpec[], keyFields: string[]): FieldRule[] {
   const { unknownColumns, nullWords, suggest, provisionalKey } = mapping.rules ?? {};
   const keepIn = typeof unknownColumns === 'object' ? unknownColumns.keepIn : null;
-  return mapping.fields.flatMap((mapped): FieldRule[] => {
+  const found = mapping.fields.flatMap((mapped): FieldRule[] => {
     const field = fields.find(({ name }) => name === mapped.field);
     if (!field) return [];
     const key = keyFields.includes(field.name);
-    if (field.name === keepIn && mapped.column === null)
-      return [{ ...field, column: null, extras: mapping.unmappedColumns, key }];
     const {
       column,
       constant,
@@ -363,6 +361,9 @@ export function rulesFrom(mapping: Mapping, fields: FieldSpec[], keyFields: stri
       },
     ];
   });
+  const extras = fields.find(({ name }) => name === keepIn && !found.some((rule) => rule.name === name));
+  if (extras) found.push({ ...extras, column: null, extras: mapping.unmappedColumns, key: false });
+  return found;
 }
 
 export interface MappingIssue {

@@ -158,7 +158,8 @@ export function previewRows(reading: Reading, rules: FieldRule[], most = 20_000)
 
 const ESCAPES: Record<string, string> = { t: '\t', n: '\n', r: '\r', b: '\b', f: '\f', v: '\v' };
 
-function fromCopy(text: string): string | null {
+/** A value of COPY text. */
+export function fromCopy(text: string): string | null {
   if (text === '\\N') return null;
   return text.includes('\\') ? text.replace(/\\(.)/gsu, (_, c: string) => ESCAPES[c] ?? c) : text;
 }

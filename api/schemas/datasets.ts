@@ -17,6 +17,16 @@ const fieldShape = {
   required: z.boolean(),
   empty: z.enum(['keep', 'clear', 'block']).meta({ description: 'What an empty cell means.' }),
   aliases: z.array(z.string().max(200)).max(500),
+  seconds: z
+    .array(z.string().max(200))
+    .max(500)
+    .optional()
+    .meta({ description: 'Names that mean it where no column has a better one.' }),
+  hints: z
+    .array(z.string().max(200))
+    .max(500)
+    .optional()
+    .meta({ description: 'Names that may mean it: a question, unless the cells settle it.' }),
   minLength: z.int().min(0).optional(),
   maxLength: z.int().min(0).optional(),
   precision: z.int().min(1).optional().meta({ description: 'Digits of a decimal in all.' }),

@@ -107,6 +107,14 @@ export type NewDataset = {
          */
         empty?: 'keep' | 'clear' | 'block';
         aliases?: Array<string>;
+        /**
+         * Names that mean it where no column has a better one.
+         */
+        seconds?: Array<string>;
+        /**
+         * Names that may mean it: a question, unless the cells settle it.
+         */
+        hints?: Array<string>;
         minLength?: number;
         maxLength?: number;
         /**
@@ -237,6 +245,14 @@ export type ChangedDataset = {
          */
         empty?: 'keep' | 'clear' | 'block';
         aliases?: Array<string>;
+        /**
+         * Names that mean it where no column has a better one.
+         */
+        seconds?: Array<string>;
+        /**
+         * Names that may mean it: a question, unless the cells settle it.
+         */
+        hints?: Array<string>;
         minLength?: number;
         maxLength?: number;
         /**
@@ -1210,6 +1226,155 @@ export type RevertConflict = {
     referencedBy: string | null;
 };
 
+export type RecordHistory = {
+    dataset: string;
+    /**
+     * As it is now; null where there is none.
+     */
+    record: {
+        [key: string]: string | null;
+    } | null;
+    items: Array<{
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        importId: string;
+        /**
+         * Number of the row in its file.
+         */
+        record: number;
+        line: number;
+        outcome: 'created' | 'updated' | 'unchanged' | 'duplicate' | 'blocked' | 'stale' | 'skipped' | 'failed' | 'notProcessed';
+        /**
+         * When its batch was committed.
+         */
+        at: string | null;
+        /**
+         * As the table's key index has it.
+         */
+        key: Array<string | null>;
+        /**
+         * What the row said; null where that is no longer kept.
+         */
+        values: {
+            [key: string]: string | null;
+        } | null;
+        before: {
+            [key: string]: string | null;
+        } | null;
+        after: {
+            [key: string]: string | null;
+        } | null;
+        code: string | null;
+        message: string | null;
+        /**
+         * Of a duplicate: the row that counts instead.
+         */
+        winner: number | null;
+        reverts: Array<{
+            revert: number;
+            at: string;
+            outcome: 'removed' | 'restored' | 'gone' | 'skipped' | 'failed';
+        }>;
+        fileName: string;
+        createdBy: string;
+        /**
+         * What others made of the fields that this row wrote, until the next row of an import met them or until now.
+         */
+        changedSince: {
+            [key: string]: {
+                left: string | null;
+                found: string | null;
+            };
+        } | null;
+    }>;
+    nextCursor: string | null;
+};
+
+export type ImportRow = {
+    /**
+     * Id of the import; the same as its upload, its job and its workflow.
+     */
+    importId: string;
+    /**
+     * Number of the row in its file.
+     */
+    record: number;
+    line: number;
+    outcome: 'created' | 'updated' | 'unchanged' | 'duplicate' | 'blocked' | 'stale' | 'skipped' | 'failed' | 'notProcessed';
+    /**
+     * When its batch was committed.
+     */
+    at: string | null;
+    /**
+     * As the table's key index has it.
+     */
+    key: Array<string | null>;
+    /**
+     * What the row said; null where that is no longer kept.
+     */
+    values: {
+        [key: string]: string | null;
+    } | null;
+    before: {
+        [key: string]: string | null;
+    } | null;
+    after: {
+        [key: string]: string | null;
+    } | null;
+    code: string | null;
+    message: string | null;
+    /**
+     * Of a duplicate: the row that counts instead.
+     */
+    winner: number | null;
+    reverts: Array<{
+        revert: number;
+        at: string;
+        outcome: 'removed' | 'restored' | 'gone' | 'skipped' | 'failed';
+    }>;
+    dataset: string;
+    issues: Array<{
+        code: string;
+        message: string;
+        field: string | null;
+        column: string | null;
+    }>;
+    original: {
+        columns: Array<string>;
+        cells: Array<string>;
+        /**
+         * The line itself, of a text file.
+         */
+        text: string | null;
+        /**
+         * Byte where it begins.
+         */
+        offset: number;
+        bytes: number;
+        /**
+         * What the offset refers to: the stored object, or the text that was made from it.
+         */
+        of: 'object' | 'copy';
+    } | null;
+    /**
+     * Why the original cannot be shown.
+     */
+    originalMissing: string | null;
+};
+
+export type CheckedProof = {
+    ok: boolean;
+    checks: Array<{
+        name: string;
+        sql: string;
+        expected: number;
+        found: number | null;
+        ok: boolean;
+        error: string | null;
+    }>;
+};
+
 export type DatasetList = {
     items: Array<Dataset>;
 };
@@ -1256,6 +1421,14 @@ export type Dataset = {
          */
         empty: 'keep' | 'clear' | 'block';
         aliases: Array<string>;
+        /**
+         * Names that mean it where no column has a better one.
+         */
+        seconds?: Array<string>;
+        /**
+         * Names that may mean it: a question, unless the cells settle it.
+         */
+        hints?: Array<string>;
         minLength?: number;
         maxLength?: number;
         /**
@@ -3112,6 +3285,219 @@ export type ListRevertConflictsResponses = {
 };
 
 export type ListRevertConflictsResponse = ListRevertConflictsResponses[keyof ListRevertConflictsResponses];
+
+export type RecordHistoryData = {
+    body?: never;
+    path: {
+        name: string;
+        /**
+         * Value of the key; where it has several fields, a JSON array of them in their order.
+         */
+        key: string;
+    };
+    query?: {
+        /**
+         * `nextCursor` of the page before.
+         */
+        cursor?: string;
+        limit?: number;
+        /**
+         * Only rows that changed the record.
+         */
+        changes?: 'true' | 'false';
+    };
+    url: '/api/datasets/{name}/records/{key}/history';
+};
+
+export type RecordHistoryErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Not possible as things stand.
+     */
+    409: Problem;
+    /**
+     * Understood, and wrong.
+     */
+    422: Problem;
+};
+
+export type RecordHistoryError = RecordHistoryErrors[keyof RecordHistoryErrors];
+
+export type RecordHistoryResponses = {
+    /**
+     * A page; values as text, exactly as the database writes them.
+     */
+    200: RecordHistory;
+};
+
+export type RecordHistoryResponse = RecordHistoryResponses[keyof RecordHistoryResponses];
+
+export type ShowRowData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        id: string;
+        record: number;
+    };
+    query?: never;
+    url: '/api/imports/{id}/rows/{record}';
+};
+
+export type ShowRowErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Not possible as things stand.
+     */
+    409: Problem;
+    /**
+     * Something that this needs does not answer.
+     */
+    503: Problem;
+};
+
+export type ShowRowError = ShowRowErrors[keyof ShowRowErrors];
+
+export type ShowRowResponses = {
+    /**
+     * The row.
+     */
+    200: ImportRow;
+};
+
+export type ShowRowResponse = ShowRowResponses[keyof ShowRowResponses];
+
+export type DownloadResultsData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        id: string;
+        kind: 'written' | 'failed' | 'not-processed' | 'unchanged' | 'duplicate';
+    };
+    query?: never;
+    url: '/api/imports/{id}/results/{kind}';
+};
+
+export type DownloadResultsErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Not possible as things stand.
+     */
+    409: Problem;
+    /**
+     * Something that this needs does not answer.
+     */
+    503: Problem;
+};
+
+export type DownloadResultsError = DownloadResultsErrors[keyof DownloadResultsErrors];
+
+export type DownloadResultsResponses = {
+    /**
+     * CSV (UTF-8 with BOM). What a spreadsheet would take for a formula has an apostrophe in front.
+     */
+    200: string;
+};
+
+export type DownloadResultsResponse = DownloadResultsResponses[keyof DownloadResultsResponses];
+
+export type CheckProofData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/imports/{id}/proof/checks';
+};
+
+export type CheckProofErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Not possible as things stand.
+     */
+    409: Problem;
+    /**
+     * Something that this needs does not answer.
+     */
+    503: Problem;
+};
+
+export type CheckProofError = CheckProofErrors[keyof CheckProofErrors];
+
+export type CheckProofResponses = {
+    /**
+     * Each check with its SQL, what was found and what it has to be.
+     */
+    200: CheckedProof;
+};
+
+export type CheckProofResponse = CheckProofResponses[keyof CheckProofResponses];
 
 export type ListDatasetsData = {
     body?: never;
