@@ -10,8 +10,8 @@ export const MOST_COLUMNS = 16_384;
 const HELD_ROWS = 500;
 const HELD_BYTES = 4 * 1024 * 1024;
 const OUT_BYTES = 256 * 1024;
-/** Commas that make short rows as wide as the widest: more than this, and more than there is to read, is no table. */
-const MOST_PADDING = 512 * 1024 * 1024;
+/** Commas that make short rows as wide as the widest: so many, and so many times what there is to read, are no table. */
+const NO_TABLE = { padding: 64 * 1024 * 1024, timesContent: 32, mostPadding: 2 * 1024 ** 3 };
 
 /** One row on its way into the copy: canonical CSV from its first filled cell on. */
 export class RowLine {
@@ -140,7 +140,11 @@ export class CanonicalSheet {
     const behind = Math.max(0, this.width - 1 - last);
     this.padding += behind;
     this.content += length;
-    if (this.padding > MOST_PADDING && this.padding > this.content) {
+    const { padding, timesContent, mostPadding } = NO_TABLE;
+    if (
+      this.padding > mostPadding ||
+      (this.padding > padding && this.padding > this.content * timesContent)
+    ) {
       throw new FileError(
         'sheet_too_wide',
         `Something stands far to the right in the sheet "${this.sheet}" and makes it ${this.width} columns wide. Delete the columns behind the table, save the workbook, and import that.`,

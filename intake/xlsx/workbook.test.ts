@@ -1,40 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { closeSync, openSync, statSync } from 'node:fs';
 import Excel from 'exceljs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { checkCell, compileRule } from '../check-cell.ts';
-import { inspectFile } from '../inspect.ts';
-import { scanSegment } from '../parse-segment.ts';
-import { recordTexts } from '../scan.ts';
-import type { FileOptions, Manifest } from '../types.ts';
-import { numberText, plainNumber, unescapeText } from './cell-text.ts';
-import { builtinFormat, customFormat } from './number-format.ts';
-import { readWorkbook } from './workbook.ts';
+import { CanonicalSheet, RowLine } from './canonical-sheet.ts';
+import { createConverter } from './convert.fixture.ts';
+import { sheetXml, stringsXml, workbookParts } from './zip.fixture.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'intake-xlsx-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-const spool = { rawPath: join(folder, 'book.xlsx'), canonicalPath: join(folder, 'book.canonical') };
-
-async function inspect(book: Excel.Workbook | Buffer, options: FileOptions = {}): Promise<Manifest> {
-  const bytes = Buffer.isBuffer(book)
-    ? book
-    : Buffer.from(await book.xlsx.writeBuffer({ useSharedStrings: true } as never));
-  const source = (async function* () {
-    yield bytes;
-  })();
-  return inspectFile({ source, spool, fileName: 'book.xlsx', options });
-}
-
-function recordsOf(manifest: Manifest): { line: number; cells: string[] }[] {
-  const { segments, canonicalDialect: dialect, columns } = manifest;
-  return segments.flatMap((segment) =>
-    Array.from(scanSegment({ path: spool.canonicalPath, segment, dialect, columns }), (scanner) => ({
-      line: scanner.line,
-      cells: recordTexts(scanner, dialect),
-    })),
-  );
-}
+const { canonicalPath, convert, linesOf, remove } = createConverter();
+afterAll(remove);
 
 function itemsBook(): Excel.Workbook {
   const book = new Excel.Workbook();
@@ -51,151 +23,163 @@ function itemsBook(): Excel.Workbook {
   return book;
 }
 
-describe('workbooks', () => {
-  it('become records, with the number of the row as their line', async () => {
-    const manifest = await inspect(itemsBook());
-    expect(manifest).toMatchObject({
-      type: 'xlsx',
-      dialect: null,
-      lineEnding: null,
-      canonical: 'copy',
-      headerRow: 1,
-      rows: 3,
-      rejected: 0,
-      sheet: 'Items',
-    });
-    expect(manifest.columns.map(({ type }) => type)).toEqual([
-      'text',
-      'text',
-      'decimal',
-      'boolean',
-      'date',
-      'text',
-    ]);
-    expect(recordsOf(manifest)).toEqual([
-      { line: 2, cells: ['A-1', 'two\nlines, "quoted"', '12.3', 'TRUE', '2024-02-29', '00123'] },
-      { line: 4, cells: ['A-2', 'rich', '0.3', 'FALSE', '', '00007'] },
-      { line: 5, cells: ['A-3', 'SKU', '#REF!', '', '', '#NO_VALUE!'] },
-    ]);
+describe('a workbook', () => {
+  it('becomes lines, each with the number of its row', async () => {
+    expect((await convert(itemsBook())).csv).toBe(
+      [
+        'SKU,Name,Price,Active,Since,Zip',
+        'A-1,"two\nlines, ""quoted""",12.3,TRUE,2024-02-29,00123',
+        '',
+        'A-2,rich,0.3,FALSE,,00007',
+        'A-3,SKU,#REF!,,,#NO_VALUE!',
+        '',
+      ].join('\n'),
+    );
   });
 
-  it('list their sheets, and say what was not read', async () => {
-    const manifest = await inspect(itemsBook());
-    expect(manifest.sheets).toEqual([
+  it('has sheets: the first visible one that holds anything is read, and others are named', async () => {
+    const { sheets, sheet, warnings } = await convert(itemsBook());
+    expect(sheets).toEqual([
       { name: 'Secret', state: 'hidden', rows: 1 },
       { name: 'Blank', state: 'visible', rows: 0 },
       { name: 'Items', state: 'visible', rows: 4 },
       { name: 'Other', state: 'visible', rows: 1 },
     ]);
-    expect(manifest.warnings.map(({ code }) => code)).toEqual(['other_sheets']);
-    expect((await inspect(itemsBook(), { sheet: 'Other', headerRow: 0 })).sample).toEqual([['y', '1']]);
-    await expect(inspect(itemsBook(), { sheet: 'Nowhere' })).rejects.toMatchObject({ code: 'no_sheet' });
+    expect(sheet).toBe('Items');
+    expect(warnings).toEqual([
+      { code: 'other_sheets', message: expect.stringContaining('Secret (hidden), Other') as string },
+    ]);
+    expect(await convert(itemsBook(), 'Other')).toMatchObject({ csv: 'y,1\n', warnings: [] });
+    await expect(convert(itemsBook(), 'Nowhere')).rejects.toMatchObject({ code: 'no_sheet' });
   });
 
-  it('agree with exceljs on many rows', async () => {
+  it('reads as exceljs reads it', async () => {
     const book = new Excel.Workbook();
     const sheet = book.addWorksheet('Many');
-    const expected: string[][] = [];
-    sheet.addRow(['id', 'text', 'amount']);
+    const expected: string[] = [];
     for (let row = 0; row < 3000; row++) {
-      const cells = [row, `text ${row % 700} é日`, row / 8] as const;
-      sheet.addRow([...cells]);
-      expected.push(cells.map(String));
+      const cells = [row, `text ${row % 700} é日`, row / 8, row % 2 === 0];
+      sheet.addRow(cells);
+      expected.push(
+        cells.map((cell) => (typeof cell === 'boolean' ? String(cell).toUpperCase() : cell)).join(),
+      );
     }
-    expect(recordsOf(await inspect(book)).map(({ cells }) => cells)).toEqual(expected);
+    expect((await convert(book)).csv.split('\n').slice(0, -1)).toEqual(expected);
   });
 
-  it('without anything in them are empty', async () => {
-    const book = new Excel.Workbook();
-    book.addWorksheet('Blank');
-    await expect(inspect(book)).rejects.toMatchObject({ code: 'empty_file' });
+  it('with nothing to be seen in it is empty, and says where rows are', async () => {
+    const blank = workbookParts({ sheets: { A: sheetXml('<row r="1"><c r="A1" s="1"/></row>') } });
+    await expect(convert(blank)).rejects.toMatchObject({ code: 'empty_file' });
+    const sheets = { A: sheetXml(''), Kept: sheetXml('<row r="1"><c r="A1"><v>1</v></c></row>') };
+    const hidden = workbookParts({ sheets, states: { Kept: 'veryHidden' } });
+    await expect(convert(hidden)).rejects.toMatchObject({
+      code: 'empty_file',
+      message: expect.stringContaining('Kept') as string,
+    });
   });
 
-  it('that eat memory or never settle are ended', async () => {
-    writeFileSync(spool.rawPath, Buffer.from(await itemsBook().xlsx.writeBuffer()));
-    const input = {
-      path: spool.rawPath,
-      canonicalPath: spool.canonicalPath,
-      sheet: null,
-      maxUnpackedBytes: 1e9,
+  it('is streamed as what is there, whatever it claims', async () => {
+    const rows =
+      '<row r="3" spans="1:16384"><c r="C3"><v>1</v></c><c r="E3"><v>2</v></c></row><row r="5"><c r="D5"><v>3</v></c></row>';
+    const sheet = sheetXml(rows).replace('<sheetData>', '<dimension ref="A1:XFD1048576"/><sheetData>');
+    // Blank columns to the left are left out, blank rows are not: lines are rows.
+    expect((await convert(workbookParts({ sheets: { S: sheet } }))).csv).toBe('\n\n1,,2\n\n,3,\n');
+  });
+
+  it('whose table turns out to begin further left is read again from there', async () => {
+    const row = (number: number, column: string) =>
+      `<row r="${number}"><c r="${column}${number}"><v>${number}</v></c></row>`;
+    const rows = Array.from({ length: 600 }, (_, n) => row(n + 1, n === 599 ? 'B' : 'C')).join('');
+    const lines = await linesOf(rows);
+    expect([lines[0], lines[599]]).toEqual([',,1', ',600,']);
+  });
+
+  it('with something far to the right of everything is refused before it fills the disk', () => {
+    const file = openSync(canonicalPath, 'w');
+    const sheet = new CanonicalSheet(file, 'S', true);
+    const line = new RowLine();
+    line.addText(16_383, 'far');
+    sheet.row(1, line);
+    const write = () => {
+      for (let row = 2; row < 60_000; row++) {
+        line.clear();
+        line.addText(0, 'near');
+        sheet.row(row, line);
+      }
     };
-    await expect(
-      readWorkbook({ ...input, watch: { maxResidentBytes: 1, everyMs: 1 } }),
-    ).rejects.toMatchObject({ code: 'workbook_too_complex' });
-    await expect(readWorkbook({ ...input, watch: { stuckAfterMs: 0, everyMs: 5 } })).rejects.toMatchObject({
-      code: 'workbook_stuck',
-    });
-    await expect(readWorkbook({ ...input, maxUnpackedBytes: 1000 })).rejects.toMatchObject({
-      code: 'unpacks_too_large',
-    });
-    await expect(readWorkbook({ ...input, signal: AbortSignal.timeout(5) })).rejects.toMatchObject({
-      name: 'TimeoutError',
-    });
+    expect(write).toThrow(expect.objectContaining({ code: 'sheet_too_wide' }));
+    closeSync(file);
+    expect(statSync(canonicalPath).size).toBeLessThan(100e6);
   });
 
-  it('whose bytes are cut are refused', async () => {
-    await inspect(itemsBook());
-    const bytes = readFileSync(spool.rawPath);
-    await expect(inspect(bytes.subarray(0, bytes.length - 300))).rejects.toMatchObject({
-      code: 'broken_zip',
-    });
-  });
-});
-
-describe('number cells', () => {
-  it.each([
-    ['12.300000000000001', '12.3'],
-    ['1E-3', '0.001'],
-    ['1.5E+21', '1500000000000000000000'],
-    ['-0.5', '-0.5'],
-    ['12345678901234567', '12345678901234567'],
-    ['100', '100'],
-    ['0', '0'],
-    ['0.30000000000000004', '0.3'],
-    ['1234.5', '1234.5'],
-    ['99999.999999999999', '100000'],
-    ['x', 'x'],
-  ])('%s is %s', (value, expected) => {
-    expect(plainNumber(value)).toBe(expected);
+  it('says of merged cells and hidden rows what became of them', async () => {
+    const rows = '<row r="1"><c r="A1"><v>1</v></c></row><row r="2" hidden="1"><c r="B2"><v>2</v></c></row>';
+    const merged = '<mergeCells count="2"><mergeCell ref="A1:A2"/><mergeCell ref="B2:C2"/></mergeCells>';
+    const { csv, warnings } = await convert(workbookParts({ sheets: { S: sheetXml(rows, merged) } }));
+    expect(csv).toBe('1,\n,2\n');
+    expect(warnings.map(({ code }) => code)).toEqual(['merged_cells', 'hidden_rows']);
+    expect(warnings[0]!.message).toContain('A1:A2, B2:C2');
   });
 
-  it.each<[string, number | string, string, string]>([
-    ['45351', 14, '2024-02-29', '2028-03-01'],
-    ['45351.75', 22, '2024-02-29 18:00:00', '2028-03-01 18:00:00'],
-    ['0.5', 20, '12:00:00', '12:00:00'],
-    ['59', 14, '1900-02-28', '1904-02-29'],
-    ['60', 14, '1900-02-29', '1904-03-01'],
-    ['61', 14, '1900-03-01', '1904-03-02'],
-    ['45351', 'dd/mm/yyyy', '2024-02-29', '2028-03-01'],
-    ['45351', '[$-409]d-mmm-yy;@', '2024-02-29', '2028-03-01'],
-    ['45351', 'yyyy"年"m"月"d"日"', '2024-02-29', '2028-03-01'],
-    ['45351.5', 'yyyy-mm-dd hh:mm', '2024-02-29 12:00:00', '2028-03-01 12:00:00'],
-    ['1.5', '[h]:mm', '36:00:00', '36:00:00'],
-    ['1234.5', '#,##0.00 "days"', '1234.5', '1234.5'],
-    ['12', '0000', '0012', '0012'],
-    ['5', 'General', '5', '5'],
-    ['5', '0.00_);[Red](0.00)', '5', '5'],
-  ])('%s with format %s', (value, format, from1900, from1904) => {
-    const kind = typeof format === 'number' ? builtinFormat(format) : customFormat(format);
-    expect(numberText(value, kind, false)).toBe(from1900);
-    expect(numberText(value, kind, true)).toBe(from1904);
-  });
-
-  it('reads characters that XML cannot hold', () => {
-    expect(unescapeText('a_x000D_b_x005F_c')).toBe('a\rb_c');
+  it('may have its strings behind its sheets, in any number', async () => {
+    const count = 3000;
+    const strings = stringsXml(Array.from({ length: count }, (_, n) => `<si><t>text ${n}</t></si>`).join(''));
+    const rows = Array.from(
+      { length: count },
+      (_, n) => `<row r="${n + 1}"><c r="A${n + 1}" t="s"><v>${count - 1 - n}</v></c></row>`,
+    );
+    const lines = await linesOf(rows.join(''), { strings });
+    expect(lines.slice(0, 2)).toEqual(['text 2999', 'text 2998']);
+    expect(lines.at(-1)).toBe('text 0');
   });
 });
 
-it('errors are issues of their row, in a sheet only', () => {
-  const rule = {
-    name: 'note',
-    column: 0,
-    type: 'text' as const,
-    required: false,
-    empty: 'keep' as const,
-    aliases: [],
-    key: false,
-  };
-  expect(checkCell(compileRule(rule, 'note', true), '#REF!')).toMatchObject({ code: 'cell_error' });
-  expect(checkCell(compileRule(rule, 'note', false), '#REF!')).toEqual({ value: '#REF!' });
+describe('what programs write', () => {
+  const STRICT = 'http://purl.oclc.org/ooxml/spreadsheetml/main';
+  const strictRelations = 'http://purl.oclc.org/ooxml/officeDocument/relationships';
+
+  it('in the strict vocabulary', async () => {
+    const parts = workbookParts({
+      sheets: { S: sheetXml('<row r="1"><c r="A1" t="s"><v>0</v></c></row>') },
+      strings: stringsXml('<si><t>strict</t></si>'),
+    }).map((part) => ({
+      ...part,
+      content: (part.content as string)
+        .replaceAll('http://schemas.openxmlformats.org/spreadsheetml/2006/main', STRICT)
+        .replaceAll('http://schemas.openxmlformats.org/officeDocument/2006/relationships', strictRelations),
+    }));
+    expect((await convert(parts)).csv).toBe('strict\n');
+  });
+
+  it('with a prefix on every name', async () => {
+    const prefixed = (xml: string) => xml.replace(/<(\/?)(?=\w)/gu, '<$1x:').replace('xmlns=', 'xmlns:x=');
+    const parts = workbookParts({
+      sheets: {
+        S: prefixed(sheetXml('<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1"><v>2</v></c></row>')),
+      },
+      strings: prefixed(stringsXml('<si><t>prefixed</t></si>')),
+    });
+    expect((await convert(parts)).csv).toBe('prefixed,2\n');
+  });
+
+  it('in UTF-16', async () => {
+    const xml = sheetXml('<row r="1"><c t="str"><v>日本</v></c></row>').replace('UTF-8', 'UTF-16');
+    const parts = workbookParts({ sheets: { S: [Buffer.from(`\uFEFF${xml}`, 'utf16le')] } });
+    expect((await convert(parts)).csv).toBe('日本\n');
+  });
+
+  it('with absolute targets and names in other case', async () => {
+    const parts = workbookParts({ sheets: { S: sheetXml('<row><c><v>1</v></c></row>') } }).map((part) => ({
+      ...part,
+      name: part.name.replace('sheet1.xml', 'Sheet1.XML'),
+      content: (part.content as string).replaceAll('Target="worksheets/', 'Target="/xl/worksheets/'),
+    }));
+    expect((await convert(parts)).csv).toBe('1\n');
+  });
+
+  it('without references', async () => {
+    expect(
+      await linesOf('<row><c><v>1</v></c><c/><c><v>2</v></c></row><row/><row><c><v>3</v></c></row>'),
+    ).toEqual(['1,,2', '', '3,,']);
+  });
 });

@@ -1,7 +1,8 @@
 import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { FileError, type FileWarning, type SheetInfo } from '../types.ts';
+import { FileError } from '../types.ts';
+import type { Converted } from './convert.ts';
 import type { ZipLimits } from './zip.ts';
 
 export interface WorkbookTask {
@@ -14,7 +15,7 @@ export interface WorkbookTask {
 
 export type WorkbookReport =
   | { kind: 'progress'; rows: number; residentBytes: number }
-  | { kind: 'done'; sheets: SheetInfo[]; sheet: string; warnings: FileWarning[] }
+  | ({ kind: 'done' } & Converted)
   | { kind: 'failed'; code: string; message: string };
 
 export interface WorkbookInput {
@@ -50,9 +51,7 @@ const ENVIRONMENT = {
  * Turns one sheet of a workbook into canonical CSV, in a process of its own: one that eats memory or never settles is
  * ended, and costs this import an error and the worker nothing.
  */
-export function readWorkbook(
-  input: WorkbookInput,
-): Promise<{ sheets: SheetInfo[]; sheet: string; warnings: FileWarning[] }> {
+export function readWorkbook(input: WorkbookInput): Promise<Converted> {
   const watch = { ...WATCH, ...input.watch };
   const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)), [], {
     execArgv: NODE_FLAGS,
