@@ -101,7 +101,7 @@ export function readHead(
   offset = 0,
   line = 1,
 ): HeadRecord[] {
-  const scanner = recordScanner({ dialect, columns: null, offset, line });
+  const scanner = recordScanner({ dialect, columns: null, offset, line, most: head.length });
   const records: HeadRecord[] = [];
   let at = 0;
   let finished = false;
@@ -120,7 +120,7 @@ export function dialectOf(delimiter: string, quote: string): Dialect {
   return { delimiter, quote, escape: quote };
 }
 
-export function headRecord(scanner: RecordScanner, dialect: Dialect): HeadRecord {
+function headRecord(scanner: RecordScanner, dialect: Dialect): HeadRecord {
   const code = REJECT_CODES[scanner.status];
   const doubted = code === 'stray_quote';
   const { quoted, strays } = quotesOf(scanner, dialect);

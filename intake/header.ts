@@ -44,11 +44,15 @@ export function findHeader(records: HeadRecord[], headerRow: number | undefined)
   }
   const width = widthOf(records);
   if (headerRow === 0) return { header: -1, names: null, data: 0, width, doubtful: false };
-  const first = Math.max(0, firstOfTable(records, width));
+  let first = Math.max(0, firstOfTable(records, width));
   const votes = headerVotes(records[first], records.slice(first + 1, first + 1 + BODY_RECORDS), width);
   // Without a header nothing is passed over: what looks like a note above the table may be a record.
   if (votes <= 0) return { header: -1, names: null, data: 0, width, doubtful: votes >= -1 };
-  const lines = headerLines(records, first, width);
+  let lines = headerLines(records, first, width);
+  if (lines < MAX_HEADER_LINES && standsOver(records[first - 1], records[first]!, width)) {
+    first--;
+    lines++;
+  }
   const names = joinNames(records.slice(first, first + lines).map(({ cells }) => cells));
   return { header: first, names, data: first + lines, width, doubtful: votes <= 1 && lines === 1 };
 }
@@ -60,25 +64,41 @@ function headerLines(records: HeadRecord[], first: number, width: number): numbe
     const line = records[first + lines];
     const body = records.slice(first + lines + 1, first + lines + 1 + BODY_RECORDS);
     if (!line || body.length < 2 || line.rejected || line.cells.length !== width) break;
-    if (!contradicts(line.cells, body, width)) break;
+    const again = line.cells.every((cell, column) => cell === records[first]!.cells[column]);
+    if (!again && !contradicts(line.cells, body, width)) break;
   }
   return lines;
+}
+
+/** A line of names for groups of columns, right above the names. */
+function standsOver(line: HeadRecord | undefined, names: HeadRecord, width: number): boolean {
+  if (!line || line.rejected || line.cells.length !== width || line.nextLine !== names.line) return false;
+  const groups = line.cells.map((cell) => cell.trim()).filter((cell) => cell !== '');
+  return groups.length > 1 && groups.every((group) => /\p{L}/u.test(group) && typeOf([group]) === 'text');
 }
 
 /** Words in every column that holds numbers or dates below, and there are such columns. */
 function contradicts(cells: string[], body: HeadRecord[], width: number): boolean {
   let typed = 0;
+  let alike = false;
   for (let column = 0; column < width; column++) {
     const below = body.map((record) => record.cells[column] ?? '').filter((cell) => cell.trim() !== '');
     const cell = cells[column]!.trim();
     if (below.some((other) => other.trim() === cell && cell !== '')) return false;
     const type = below.length === 0 ? 'text' : typeOf(below);
-    if (type === 'text') continue;
-    if (cell === '' || /\d/u.test(cell) || typeOf([cell]) === type) return false;
+    if (type === 'text') {
+      const shapes = new Set(below.map(shapeOf));
+      if (shapes.size === 1 && shapes.has(shapeOf(cell))) alike = true;
+      continue;
+    }
+    if (cell === '' || NOTHING.test(cell) || /\d/u.test(cell) || typeOf([cell]) === type) return false;
     typed++;
   }
-  return typed > 0;
+  return typed > 1 || (typed === 1 && !alike);
 }
+
+/** Words for an empty cell, which say nothing of the row. */
+const NOTHING = /^(?:n\/?a|null|nil|none|nan|-+|\?|tbd|unknown|missing)$/iu;
 
 /** Names below one another, joined; a name with blanks on its right stands over all of them. */
 function joinNames(lines: string[][]): string[] {

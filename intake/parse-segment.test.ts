@@ -117,7 +117,7 @@ const hostile = fc
     ]),
   );
 
-describe('segments', () => {
+describe('segments', { timeout: 30_000 }, () => {
   it('tile the records, and their parsers agree with what inspection counted', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -13,6 +13,7 @@ export async function readRecord(record: {
   const scanner = recordScanner({
     dialect: record.dialect,
     columns: null,
+    most: record.bytes,
     maxRecordBytes: Math.max(record.bytes, 1),
   });
   const file = await open(record.path, 'r');

@@ -50,6 +50,8 @@ export const MAX_RECORD_BYTES = 1024 * 1024;
 /** So much of a record over the limit is kept to show it. */
 const HEAD_BYTES = 64 * 1024;
 const PUSH_BYTES = 256 * 1024;
+/** Where the number of columns is not known yet, so many fields of a record are told apart: as many as a sheet has. */
+const MAX_FIELDS = 16_384;
 
 /** So many lines below an unclosed quote are looked at to tell where it ends. */
 const DOUBTED_LINES = 200;
@@ -65,6 +67,8 @@ export interface ScannerOptions {
   /** Where the bytes that will be pushed begin in the canonical file, and on which line. */
   offset?: number;
   line?: number;
+  /** No more bytes than these will come: little is held for little. */
+  most?: number;
   /** The records belong to another table: all of them are rejected. */
   secondTable?: boolean;
 }
@@ -142,7 +146,8 @@ export class RecordScanner {
     for (const byte of [this.delimiter, this.quote, LF, CR, 0]) if (byte >= 0) this.table[byte] = 1;
     for (const byte of [this.quote, this.escape, LF, CR, 0]) if (byte >= 0) this.quotedTable[byte] = 1;
     this.columns = columns ?? -1;
-    this.capacity = columns === null ? 16_384 : columns;
+    const most = options.most ?? PUSH_BYTES;
+    this.capacity = columns ?? Math.min(MAX_FIELDS, most + 1);
     this.bounds = new Int32Array(this.capacity * 3);
     this.rows = dialect.rows === true;
     this.blankIsRecord = columns === 1 && !this.rows;
@@ -152,10 +157,10 @@ export class RecordScanner {
     this.base = options.offset ?? 0;
     this.checked = this.base;
     this.nextLine = options.line ?? 1;
-    this.window = Buffer.allocUnsafeSlow(PUSH_BYTES);
+    this.window = Buffer.allocUnsafeSlow(Math.min(PUSH_BYTES, most + 64));
   }
 
-  /** Room to write the next bytes into, at least 64 KiB; `commit` says how many were written. */
+  /** Room to write the next bytes into, at least 64 KiB (less where little was announced); `commit` says how many were written. */
   room(): Buffer {
     if (this.pos > 0) {
       this.window.copyWithin(0, this.pos, this.to);
@@ -163,7 +168,7 @@ export class RecordScanner {
       this.to -= this.pos;
       this.pos = 0;
     }
-    if (this.window.length - this.to < PUSH_BYTES / 4) {
+    if (this.window.length - this.to < Math.min(PUSH_BYTES, this.window.length) / 4) {
       const larger = Buffer.allocUnsafeSlow(this.window.length * 2);
       this.window.copy(larger, 0, 0, this.to);
       this.window = larger;

@@ -56,14 +56,14 @@ function isFooter(
   return (gap && words > 1) || NOTE.test(first) || (words >= 4 && typeOf([first]) === 'text');
 }
 
-/** Columns that (nearly) every record of the table fills. */
+/** Columns that most records of the table fill. */
 function filledColumns(body: HeadRecord[], width: number): boolean[] {
   const whole = body.filter(({ cells }) => cells.length === width);
   return Array.from(
     { length: width },
     (_, column) =>
       whole.length > 0 &&
-      whole.filter(({ cells }) => cells[column]!.trim() !== '').length >= whole.length * 0.9,
+      whole.filter(({ cells }) => cells[column]!.trim() !== '').length >= whole.length * 0.6,
   );
 }
 
@@ -113,7 +113,7 @@ export function findSecondTable(
   for (let at = 1; at < records.length; at++) {
     const record = records[at]!;
     if (record.rejected) continue;
-    const gap = record.line > records[at - 1]!.nextLine;
+    const gap = record.line > records[at - 1]!.nextLine || isLone(records[at - 1]!, width);
     const ragged = record.cells.length !== width;
     const begins =
       (names !== null && repeatsHeader(record.cells, names)) ||
@@ -139,12 +139,12 @@ export function differs(records: HeadRecord[], other: number, width: number, typ
 
 /** A line with the table's title, above its header. */
 function withTitle(records: HeadRecord[], at: number, width: number): number {
-  const title = records[at - 1];
-  if (at < 2 || !title || title.rejected || width < 2) return at;
-  const values = title.cells.filter((cell) => cell.trim() !== '');
-  return values.length === 1 && (title.cells.length === 1 || title.line > records[at - 2]!.nextLine)
-    ? at - 1
-    : at;
+  return at > 1 && isLone(records[at - 1]!, width) ? at - 1 : at;
+}
+
+/** One value on a line of its own, in a table of several columns. */
+export function isLone({ cells, rejected }: HeadRecord, width: number): boolean {
+  return !rejected && width > 1 && cells.length === 1 && cells[0]!.trim() !== '';
 }
 
 function normal(name: string): string {

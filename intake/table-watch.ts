@@ -1,6 +1,6 @@
-import { headRecord, type HeadRecord } from './dialect.ts';
+import { readHead, type HeadRecord } from './dialect.ts';
 import type { RecordScanner } from './scan.ts';
-import { couldBeHeader, differs, DOUBTED_RECORDS, misfits, repeatsHeader } from './table-end.ts';
+import { couldBeHeader, differs, DOUBTED_RECORDS, isLone, misfits, repeatsHeader } from './table-end.ts';
 import type { Dialect } from './types.ts';
 
 /** A place in the stream to go back to: what had been counted when the record there was met. */
@@ -26,6 +26,8 @@ export class TableWatch {
   private readonly firstName: Buffer;
   private line = -1;
   private looks = 0;
+  /** Where a line with a single value stands, which may be the title of what follows. */
+  private title: Place | null = null;
   private doubt: { place: Place; first: HeadRecord; behind: HeadRecord[] } | null = null;
 
   constructor(names: string[] | null, width: number, types: string[], dialect: Dialect) {
@@ -41,7 +43,7 @@ export class TableWatch {
     const { bounds, window, fields, line } = scanner;
     const gap = line !== this.line;
     this.line = scanner.nextLine;
-    if (this.doubt !== null) return true;
+    if (this.doubt !== null || this.title !== null) return true;
     if (this.looks > MOST_LOOKS) return false;
     if (gap || fields !== this.width) return true;
     const { firstName } = this;
@@ -57,16 +59,25 @@ export class TableWatch {
   /** Where the other table began, as soon as that is certain. */
   look(scanner: RecordScanner, place: () => Place): Place | null {
     this.looks++;
-    const record = headRecord(scanner, this.dialect);
-    if (!record.rejected && this.names && repeatsHeader(record.cells, this.names))
-      return this.doubt && this.doubt.behind.length === 0 ? this.doubt.place : place();
+    const record = this.recordOf(scanner);
+    const { title } = this;
+    this.title = null;
+    if (!record.rejected && this.names && repeatsHeader(record.cells, this.names)) return title ?? place();
     if (this.doubt === null) {
-      if (!record.rejected && couldBeHeader(record.cells))
-        this.doubt = { place: place(), first: record, behind: [] };
+      if (isLone(record, this.width)) this.title = place();
+      else if (!record.rejected && couldBeHeader(record.cells))
+        this.doubt = { place: title ?? place(), first: record, behind: [] };
       return null;
     }
     this.doubt.behind.push(record);
     return this.doubt.behind.length < DOUBTED_RECORDS ? null : this.finish();
+  }
+
+  /** The record as it stands, with all its cells: the scanner tells apart no more than the table has columns. */
+  private recordOf(scanner: RecordScanner): HeadRecord {
+    const bytes = Buffer.from(scanner.window.subarray(scanner.start, scanner.end));
+    const [record] = readHead(bytes, true, this.dialect, 1, scanner.offset, scanner.line);
+    return record ?? { ...NOTHING, line: scanner.line, offset: scanner.offset };
   }
 
   /** What is to be made of a doubt that is still open. */
@@ -80,3 +91,16 @@ export class TableWatch {
     return differs(behind, other, this.width, this.types) ? place : null;
   }
 }
+
+const NOTHING: HeadRecord = {
+  line: 0,
+  offset: 0,
+  next: 0,
+  nextLine: 0,
+  cells: [''],
+  rejected: true,
+  terminator: 0,
+  quoted: 0,
+  strays: 0,
+  doubted: false,
+};

@@ -184,7 +184,8 @@ export class TextAnalysis {
     this.samples.push({ bytes: text.subarray(0, TAIL_BYTES), whole: whole && text.length <= TAIL_BYTES });
     const body = records.filter(({ offset }) => offset >= start.offset);
     if (!this.names) {
-      const types = typesOf(body, this.width);
+      // Of the upper half: what stands further down may be another table.
+      const types = typesOf(body.slice(0, Math.ceil(body.length / 2)), this.width);
       if (whole && records.length < most) this.findTableEnd(body, types);
       else this.watch = new TableWatch(this.header, this.width, types, this.dialect);
     }
@@ -332,9 +333,7 @@ export class TextAnalysis {
     const last = this.segments.at(-1);
     if (last) last.end = scanner.offset;
     this.foreign = true;
-    const segment = this.openSegment(scanner);
-    segment.secondTable = true;
-    return segment;
+    return this.openSegment(scanner);
   }
 
   /** Another table has begun at a place passed already: what was counted since is rejected. */
@@ -412,6 +411,7 @@ export class TextAnalysis {
       firstLine: scanner.line,
       accepted: 0,
       rejected: 0,
+      ...(this.foreign ? { secondTable: true } : {}),
     };
     this.segments.push(segment);
     return segment;
