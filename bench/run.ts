@@ -3,10 +3,12 @@ import { benchFairness } from './fairness.ts';
 import { benchCorpus } from './corpus.ts';
 import { benchIntake } from './intake.ts';
 import { benchLoad } from './load.ts';
+import { benchXlsx } from './xlsx.ts';
 
+const DEFAULT_ROWS = '100000,1000000';
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rows: { type: 'string', default: '100000,1000000' }, runs: { type: 'string', default: '3' } },
+  options: { rows: { type: 'string', default: DEFAULT_ROWS }, runs: { type: 'string', default: '3' } },
 });
 
 switch (positionals[0] ?? 'load') {
@@ -22,7 +24,12 @@ switch (positionals[0] ?? 'load') {
   case 'intake':
     await benchIntake({ rows: Number(values.rows.split(',').at(-1)), runs: Number(values.runs) });
     break;
+  case 'xlsx':
+    await benchXlsx(values.rows === DEFAULT_ROWS ? [200_000, 1_000_000] : values.rows.split(',').map(Number));
+    break;
   default:
-    console.error(`There is no bench named ${positionals[0]}. There is: corpus, fairness, intake, load.`);
+    console.error(
+      `There is no bench named ${positionals[0]}. There is: corpus, fairness, intake, load, xlsx.`,
+    );
     process.exitCode = 2;
 }
