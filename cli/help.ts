@@ -54,6 +54,15 @@ Prints rows of the file by what came of them, in its own columns, to be imported
     'waybill imports [--status S] [--dataset NAME] [--limit N] [--json]\n\nImports, the newest first.\n',
   inspect: `waybill inspect FILE [options] [--json]\n\nSays what a file is. Needs no running service.\n\n${READING}\n`,
   convert: `waybill convert FILE [--rejects FILE] [options]\n\nWrites a file as UTF-8 CSV to standard output. Needs no running service.\n\n${READING}\n`,
+  datasets: `waybill datasets list [--json]
+waybill datasets show NAME [--json]
+waybill datasets introspect SCHEMA.TABLE [--name NAME] [--key INDEX] [--json]
+waybill datasets add SCHEMA.TABLE|FILE.json|- [--name NAME] [--key INDEX] [--replace] [--json]
+waybill datasets remove NAME
+
+Where rows go. "introspect" says what a dataset over an existing table would be; its --json can be edited and is what
+"add" takes. The table has to be given to the tenant first: npm run grant -- SCHEMA.TABLE
+`,
   webhooks: `waybill webhooks list [--json]
 waybill webhooks add URL [--event E]... [--dataset NAME]... [--description TEXT] [--json]
 waybill webhooks test ID [--json]
@@ -79,6 +88,7 @@ const OVERVIEW = `waybill: durable file imports into PostgreSQL
   apply ID, discard ID          answer a plan
   watch, pause, resume, cancel, retry, revert ID
   errors ID, results ID, proof ID, imports
+  datasets                      where rows go; any table can be one
   webhooks, syncs               tell others; fetch by itself
   inspect FILE, convert FILE    offline: what a file is; as clean UTF-8 CSV
 

@@ -22,6 +22,7 @@ const commands: Record<string, () => Promise<Command>> = {
   results: async () => (await import('./proof.ts')).resultsCommand,
   inspect: async () => (await import('./inspect.ts')).inspectCommand,
   convert: async () => (await import('./convert.ts')).convertCommand,
+  datasets: async () => (await import('./datasets.ts')).datasetsCommand,
   webhooks: async () => (await import('./webhooks.ts')).webhooksCommand,
   syncs: async () => (await import('./syncs.ts')).syncsCommand,
 };

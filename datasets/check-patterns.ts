@@ -15,7 +15,7 @@ export function regexPattern(source: string): string | null {
     if (character === '\\') {
       const next = source[++i];
       if (next === undefined) return null;
-      // PostgreSQL's digits and letters are those of every script.
+      // Whether digits and letters of other scripts count is the database's locale's business: here they pass.
       const wide: Record<string, string> = {
         d: '\\p{Nd}',
         D: '\\P{Nd}',
