@@ -107,6 +107,14 @@ export type NewDataset = {
          */
         empty?: 'keep' | 'clear' | 'block';
         aliases?: Array<string>;
+        /**
+         * Names that mean it where no column has a better one.
+         */
+        seconds?: Array<string>;
+        /**
+         * Names that may mean it: a question, unless the cells settle it.
+         */
+        hints?: Array<string>;
         minLength?: number;
         maxLength?: number;
         /**
@@ -237,6 +245,14 @@ export type ChangedDataset = {
          */
         empty?: 'keep' | 'clear' | 'block';
         aliases?: Array<string>;
+        /**
+         * Names that mean it where no column has a better one.
+         */
+        seconds?: Array<string>;
+        /**
+         * Names that may mean it: a question, unless the cells settle it.
+         */
+        hints?: Array<string>;
         minLength?: number;
         maxLength?: number;
         /**
@@ -290,6 +306,124 @@ export type ChangedDataset = {
      * Not read.
      */
     builtIn?: boolean;
+};
+
+/**
+ * Waybill profile: how one source looks
+ */
+export type Profile = {
+    $schema?: string;
+    /**
+     * Version of this format.
+     */
+    waybillProfile: 1;
+    dataset: string;
+    name: string;
+    /**
+     * As exported; an import makes the next one.
+     */
+    version?: number;
+    /**
+     * All columns of the file it was made for, in order: drift is measured against them.
+     */
+    headers?: Array<string>;
+    /**
+     * By name of the field. null: not imported, whatever the header looks like. Absent: to be proposed.
+     */
+    fields: {
+        [key: string]: {
+            /**
+             * Header of the column.
+             */
+            column?: string;
+            /**
+             * The same value for every row, instead of a column.
+             */
+            constant?: string;
+            format?: {
+                /**
+                 * The decimal mark.
+                 */
+                decimal?: '.' | ',';
+                /**
+                 * The order of year, month and day.
+                 */
+                date?: 'YMD' | 'DMY' | 'MDY';
+            };
+            /**
+             * From the text in the cell to the text to read instead. "" as a result empties it.
+             */
+            values?: {
+                [key: string]: string;
+            };
+            /**
+             * What an empty cell gets.
+             */
+            default?: string;
+            /**
+             * What an empty cell means, instead of what the dataset says.
+             */
+            empty?: 'keep' | 'clear' | 'block';
+            /**
+             * Cells that mean "empty", whatever their case.
+             */
+            nullWords?: Array<string>;
+            /**
+             * No space around the text; `all`: and no more than one in a row inside it.
+             */
+            trim?: 'both' | 'all';
+            case?: 'upper' | 'lower';
+            /**
+             * Only one part of the cell: 1 is the first, -1 the last.
+             */
+            split?: {
+                separator: string;
+                part: number;
+            };
+            /**
+             * Columns whose cells stand behind this one's.
+             */
+            join?: {
+                columns: Array<string>;
+                separator: string;
+            };
+        } | null;
+    };
+    /**
+     * Columns that feed no field: left out (the default), a reason to stop, or kept as JSON in a text field.
+     */
+    unknownColumns?: 'ignore' | 'refuse' | {
+        keepIn: string;
+    };
+    /**
+     * Cells of any field that mean "empty", whatever their case.
+     */
+    nullWords?: Array<string>;
+    /**
+     * Which record of a key counts; `refuse` blocks all of them. Absent: what the dataset says.
+     */
+    duplicates?: 'last' | 'first' | 'refuse';
+    /**
+     * A row without key takes that of the one record of the target that is equal in these fields, with a warning.
+     */
+    provisionalKey?: Array<string>;
+    /**
+     * What is proposed where `field` is empty: the row's own `from`. Never applied by itself.
+     */
+    suggest?: Array<{
+        field: string;
+        from: string;
+    }>;
+    /**
+     * How its files are read, where the import itself does not say.
+     */
+    reading?: {
+        sheet?: string;
+        encoding?: string;
+        delimiter?: string;
+        quote?: string;
+        headerRow?: number;
+    };
 };
 
 export type Upload = {
@@ -1287,6 +1421,14 @@ export type Dataset = {
          */
         empty: 'keep' | 'clear' | 'block';
         aliases: Array<string>;
+        /**
+         * Names that mean it where no column has a better one.
+         */
+        seconds?: Array<string>;
+        /**
+         * Names that may mean it: a question, unless the cells settle it.
+         */
+        hints?: Array<string>;
         minLength?: number;
         maxLength?: number;
         /**
@@ -1363,6 +1505,37 @@ export type RecordPage = {
         [key: string]: string | null;
     }>;
     nextCursor: string | null;
+};
+
+export type ProfileList = {
+    items: Array<ProfileSummary>;
+};
+
+export type ProfileSummary = {
+    name: string;
+    /**
+     * The latest one, which imports by this name get.
+     */
+    version: number;
+    versions: number;
+    /**
+     * A person has confirmed or written it.
+     */
+    byPerson: boolean;
+    madeBy: string;
+    createdAt: string;
+    /**
+     * How many imports used it.
+     */
+    imports: number;
+};
+
+export type ProfileVersion = {
+    profile: Profile;
+    /**
+     * The same as imports are mapped with.
+     */
+    mapping: Mapping;
 };
 
 export type Session = {
@@ -3645,6 +3818,202 @@ export type ListRecordsResponses = {
 };
 
 export type ListRecordsResponse = ListRecordsResponses[keyof ListRecordsResponses];
+
+export type ListProfilesData = {
+    body?: never;
+    path: {
+        name: string;
+    };
+    query?: never;
+    url: '/api/datasets/{name}/profiles';
+};
+
+export type ListProfilesErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+};
+
+export type ListProfilesError = ListProfilesErrors[keyof ListProfilesErrors];
+
+export type ListProfilesResponses = {
+    /**
+     * All of them, those that a person made first.
+     */
+    200: ProfileList;
+};
+
+export type ListProfilesResponse = ListProfilesResponses[keyof ListProfilesResponses];
+
+export type ImportProfileData = {
+    body: Profile;
+    path: {
+        name: string;
+    };
+    query?: never;
+    url: '/api/datasets/{name}/profiles';
+};
+
+export type ImportProfileErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Larger than allowed.
+     */
+    413: Problem;
+    /**
+     * Not a kind of content that is taken.
+     */
+    415: Problem;
+    /**
+     * Understood, and wrong.
+     */
+    422: Problem;
+};
+
+export type ImportProfileError = ImportProfileErrors[keyof ImportProfileErrors];
+
+export type ImportProfileResponses = {
+    /**
+     * What it is kept as.
+     */
+    200: {
+        name: string;
+        version: number;
+        /**
+         * False: there was such a version already.
+         */
+        created: boolean;
+    };
+};
+
+export type ImportProfileResponse = ImportProfileResponses[keyof ImportProfileResponses];
+
+export type ShowProfileData = {
+    body?: never;
+    path: {
+        name: string;
+        profile: string;
+    };
+    query?: {
+        version?: number;
+    };
+    url: '/api/datasets/{name}/profiles/{profile}';
+};
+
+export type ShowProfileErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+};
+
+export type ShowProfileError = ShowProfileErrors[keyof ShowProfileErrors];
+
+export type ShowProfileResponses = {
+    /**
+     * The latest version, or the one that was asked for.
+     */
+    200: ProfileVersion;
+};
+
+export type ShowProfileResponse = ShowProfileResponses[keyof ShowProfileResponses];
+
+export type ShowSourceData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/imports/{id}/source';
+};
+
+export type ShowSourceErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Not possible as things stand.
+     */
+    409: Problem;
+};
+
+export type ShowSourceError = ShowSourceErrors[keyof ShowSourceErrors];
+
+export type ShowSourceResponses = {
+    /**
+     * An address that needs no credential.
+     */
+    200: {
+        url: string;
+        expires_in_seconds: number;
+        fileName: string;
+        bytes: number | null;
+        /**
+         * How the import read it, as `complete` takes it.
+         */
+        options: {
+            [key: string]: unknown;
+        };
+    };
+};
+
+export type ShowSourceResponse = ShowSourceResponses[keyof ShowSourceResponses];
 
 export type EndSessionData = {
     body?: never;
