@@ -119,7 +119,7 @@ export class TypeTally {
   }
 
   private addDecimal(bytes: Buffer, from: number, to: number): boolean {
-    const mark = this.plainNumbers ? 0 : decimalAt(bytes, from, to);
+    const mark = this.plainNumbers ? pointAt(bytes, from, to) : decimalAt(bytes, from, to);
     if (mark === 0) return false;
     this.counts.decimal++;
     if (mark === 46) this.dot++;
@@ -295,6 +295,20 @@ export class TypeTally {
     for (const order of readable) this.orders[order]++;
     return true;
   }
+}
+
+/** The point of a number that was one before it was text; 0 where it is written in any other way. */
+function pointAt(bytes: Buffer, from: number, to: number): number {
+  const first = bytes[from] === 45 ? from + 1 : from;
+  // Leading zeros may be an identifier's.
+  if (bytes[first] === 48 && bytes[first + 1] !== 46) return 0;
+  let points = 0;
+  for (let i = first; i < to; i++) {
+    const byte = bytes[i]!;
+    if (byte === 46) points++;
+    else if (byte < 48 || byte > 57) return 0;
+  }
+  return points === 1 && bytes[first] !== 46 && bytes[to - 1] !== 46 ? 46 : 0;
 }
 
 /** As `decimalMark`, but that `1.234` may be thousands as well as `1,234`. */
