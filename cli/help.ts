@@ -63,6 +63,16 @@ waybill datasets remove NAME
 Where rows go. "introspect" says what a dataset over an existing table would be; its --json can be edited and is what
 "add" takes. The table has to be given to the tenant first: npm run grant -- SCHEMA.TABLE
 `,
+  profiles: `waybill profiles list --dataset NAME [--json]
+waybill profiles show PROFILE --dataset NAME [--version N] [--json]
+waybill profiles export PROFILE --dataset NAME [--version N] > FILE
+waybill profiles import FILE (or - for standard input) [--json]
+waybill profiles replay PROFILE --dataset NAME --import ID [--from N] [--to N] [--limit ROWS] [--json]
+
+How sources look: which column feeds which field, and what is done to its cells (docs/profiles.md). "replay" reads the
+file of an old import with two versions of a profile, on this machine, and shows what would come out differently;
+without --from it is the version that the import used, without --to the latest. Nothing is written.
+`,
   webhooks: `waybill webhooks list [--json]
 waybill webhooks add URL [--event E]... [--dataset NAME]... [--description TEXT] [--json]
 waybill webhooks test ID [--json]
@@ -89,6 +99,7 @@ const OVERVIEW = `waybill: durable file imports into PostgreSQL
   watch, pause, resume, cancel, retry, revert ID
   errors ID, results ID, proof ID, imports
   datasets                      where rows go; any table can be one
+  profiles                      how sources look: keep, exchange, try on an old file
   webhooks, syncs               tell others; fetch by itself
   inspect FILE, convert FILE    offline: what a file is; as clean UTF-8 CSV
 

@@ -23,6 +23,7 @@ const commands: Record<string, () => Promise<Command>> = {
   inspect: async () => (await import('./inspect.ts')).inspectCommand,
   convert: async () => (await import('./convert.ts')).convertCommand,
   datasets: async () => (await import('./datasets.ts')).datasetsCommand,
+  profiles: async () => (await import('./profiles.ts')).profilesCommand,
   webhooks: async () => (await import('./webhooks.ts')).webhooksCommand,
   syncs: async () => (await import('./syncs.ts')).syncsCommand,
 };
