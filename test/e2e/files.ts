@@ -1,4 +1,5 @@
 /** Files that the browser tests and the screenshots import; made here so that their counts are known. */
+import ExcelJS from 'exceljs';
 
 export interface TestFile {
   name: string;
@@ -34,7 +35,7 @@ export function products(
 
 /** A header that leaves a required field open: the run asks for a mapping. */
 export function unclear(name: string): TestFile {
-  const lines = ['Artikel,Was es ist,Betrag,Lager'];
+  const lines = ['Dings,Was es ist,Betrag,Lager'];
   for (let i = 1; i <= 40; i += 1)
     lines.push(`A-${1000 + i},${nouns[i % nouns.length]},${(i * 1.5).toFixed(2)},${i}`);
   return csv(name, lines);
@@ -46,4 +47,39 @@ export function japanese(name: string): TestFile {
   for (let i = 1; i <= 60; i += 1)
     lines.push(`JP-${1000 + i},${words[i % words.length]},${i * 120},${i % 9}`);
   return csv(name, lines);
+}
+
+/**
+ * From a source that nobody knows: Polish letters in a single byte each, too few of them to be recognised, a key under
+ * a name of its own, words of its own for yes and no.
+ */
+export function oldMill(name: string, from: number): TestFile {
+  const lines = ['Dings,Was es ist,Betrag,Da'];
+  for (let i = from; i < from + 30; i += 1)
+    lines.push(
+      `M-${i},${i === from ? 'Lampe \u00a3\u00f3d\u009f' : 'Lampe'},${i}.50,${i % 3 ? 'da' : 'weg'}`,
+    );
+  return { name, mimeType: 'text/csv', buffer: Buffer.from(`${lines.join('\n')}\n`, 'latin1') };
+}
+
+/** Every day is one of the first twelve of its month: day first or month first, nothing tells. */
+export function eitherDate(name: string): TestFile {
+  const lines = ['item_code,currency,valid_from,price'];
+  for (let i = 1; i <= 20; i += 1)
+    lines.push(`P-${i},EUR,0${(i % 9) + 1}/0${((i * 2) % 9) + 1}/2026,${i}.25`);
+  return csv(name, lines);
+}
+
+/** Two sheets with rows; the one that is meant is the second, below a title. */
+export async function twoSheets(name: string): Promise<TestFile> {
+  const book = new ExcelJS.Workbook();
+  book.addWorksheet('Read me').addRows([['Please look at the sheet Prices'], ['Thank you']]);
+  const prices = book.addWorksheet('Prices');
+  prices.addRows([['Spring 2026'], [], ['SKU', 'Name', 'Price', 'Quantity']]);
+  for (let i = 1; i <= 25; i += 1) prices.addRow([`S-${i}`, nouns[i % nouns.length], i * 1.25, i]);
+  return {
+    name,
+    mimeType: 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet',
+    buffer: Buffer.from(await book.xlsx.writeBuffer()),
+  };
 }

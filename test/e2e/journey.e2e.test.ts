@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openBrowser } from './browser.ts';
-import { products, unclear, type TestFile } from './files.ts';
+import { eitherDate, oldMill, products, twoSheets, unclear, type TestFile } from './files.ts';
 import { startInstance, type Instance } from './instance.ts';
 
 let instance: Instance;
@@ -189,10 +189,10 @@ it('compresses in the browser where the line is slow, and the import is the same
 it('asks for a mapping, takes it, and applies what was approved', async () => {
   await start(unclear('Lagerliste.csv'), 'Check only', 'products');
   await until(['waiting'], 60);
-  await expect.poll(headline).toMatch(/SKU/);
+  await expect.poll(headline).toMatch(/^Needs you: /);
   const confirm = page.getByRole('button', { name: 'Confirm and go on' });
   expect(await confirm.isDisabled()).toBe(true);
-  await page.getByLabel('Column in the file: SKU').selectOption({ label: 'Artikel' });
+  await page.getByLabel('Column in the file: SKU').selectOption({ label: 'Dings' });
   await page.getByLabel('Column in the file: Name').selectOption({ label: 'Was es ist' });
   await page.getByLabel('Column in the file: Price').selectOption({ label: 'Betrag' });
   await confirm.click();
@@ -202,6 +202,70 @@ it('asks for a mapping, takes it, and applies what was approved', async () => {
 
   await page.goto(`${instance.url}/datasets/products?q=A-10`);
   await page.getByText('A-1001', { exact: true }).waitFor();
+});
+
+it('reads a file as a person says, keeps it as a profile, and reads the next one so by itself', async () => {
+  await start(oldMill('old_mill_nov.csv', 1), 'Check only', 'products');
+  await until(['waiting'], 60);
+  expect(await page.getByRole('button', { name: 'Confirm and go on' }).isDisabled()).toBe(true);
+  await page.getByLabel('Encoding', { exact: true }).selectOption('windows-1250');
+  await page.getByRole('cell', { name: 'Lampe Łódź' }).waitFor();
+  // By keyboard from the field, by mouse from the column.
+  await page.getByLabel('Column in the file: SKU').focus();
+  await page.keyboard.type('Dings');
+  await page.getByLabel('Field for Was es ist').selectOption({ label: 'Name' });
+  await page.getByLabel('Field for Da').selectOption({ label: 'Active' });
+  await page.getByLabel('Meaning of “da”').selectOption({ label: 'yes' });
+  await page.getByLabel('Meaning of “weg”').selectOption({ label: 'no' });
+  await page.getByLabel('Column in the file: Description').selectOption('=');
+  await page.getByLabel('Value for every row: Description').fill('from the old mill');
+  await page.getByText('the first 30 rows are fine').waitFor();
+  await page.getByRole('checkbox', { name: 'Keep as a profile' }).check();
+  await page.getByRole('textbox', { name: 'Keep as a profile' }).fill('old-mill');
+  await page.getByRole('button', { name: 'Read again and go on' }).click();
+  await page.getByRole('button', { name: 'Approve and apply' }).click({ timeout: 60_000 });
+  expect(await until(['completed', 'failed'], 60)).toBe('completed');
+  await page.getByRole('tab', { name: 'Mapping' }).click();
+  await page.getByText('said by you').waitFor();
+  expect(await page.getByRole('button', { name: /go on$/ }).count()).toBe(0);
+
+  await choose(oldMill('old_mill_dec.csv', 100));
+  await page.getByLabel('Goes into').selectOption('products');
+  await page.getByLabel('Profile').selectOption('old-mill');
+  await page.getByRole('button', { name: 'Check and apply if clean', exact: true }).click();
+  await page.waitForURL(/\/imports\/[0-9a-f-]{36}/);
+  expect(await until(['completed', 'waiting', 'failed'], 60)).toBe('completed');
+  await page.goto(`${instance.url}/datasets/products?q=M-100`);
+  await page.getByText('Lampe Łódź').waitFor();
+
+  await page.goto(`${instance.url}/profiles`);
+  await page.getByRole('link', { name: 'old-mill' }).click();
+  await page.getByText('Windows-1250').waitFor();
+  await page.getByText('always “from the old mill”').waitFor();
+  expect(complaints).toEqual([]);
+});
+
+it('asks which sheet is meant, and which day', async () => {
+  await start(await twoSheets('spring.xlsx'), 'Check and apply if clean', 'products');
+  await until(['waiting'], 60);
+  await page.getByLabel('Sheet', { exact: true }).selectOption('Prices');
+  await page.getByText('2 lines above the table are skipped').waitFor();
+  await page.getByText('Everything is settled').waitFor();
+  await page.getByRole('button', { name: 'Read again and go on' }).click();
+  expect(await until(['completed', 'failed'], 60)).toBe('completed');
+  expect(await headline()).toBe('25 created');
+
+  await start(eitherDate('prices_2026.csv'), 'Check and apply if clean', 'price_list');
+  await until(['waiting'], 60);
+  const confirm = page.getByRole('button', { name: 'Confirm and go on' });
+  await expect.poll(() => confirm.isDisabled()).toBe(true);
+  await page.getByRole('button', { name: '2 March 2026' }).click();
+  await page.getByText('Everything is settled').waitFor();
+  await confirm.click();
+  expect(await until(['completed', 'failed'], 60)).toBe('completed');
+  await page.goto(`${instance.url}/datasets/price_list?q=P-1`);
+  await page.getByText('2026-03-02', { exact: true }).first().waitFor();
+  expect(complaints).toEqual([]);
 });
 
 it('is walked by keyboard', async () => {
@@ -225,6 +289,8 @@ it('is walked by keyboard', async () => {
 it('shows nothing serious to axe, on any page, light and dark', async () => {
   await page.goto(instance.url);
   const href = await page.getByRole('link', { name: 'catalogue_nov.csv' }).getAttribute('href');
+  const open = `/imports/${await start(unclear('Lagerliste_2.csv'), 'Check only', 'opening_stock')}`;
+  await until(['waiting'], 60);
   const pages = [
     '/',
     '/imports/new',
@@ -234,9 +300,12 @@ it('shows nothing serious to axe, on any page, light and dark', async () => {
     `${href}?tab=issues`,
     `${href}?tab=activity`,
     `${href}?tab=proof`,
+    `${open}?tab=mapping`,
     '/datasets',
     '/datasets/products',
     '/datasets/products?tab=fields',
+    '/profiles',
+    '/profiles/products/old-mill',
     '/settings',
     '/sign-in',
     '/nowhere',

@@ -1826,7 +1826,7 @@ export type InitiateImportErrors = {
      */
     422: Problem;
     /**
-     * Too many tries; wait.
+     * Too many at once; wait as long as Retry-After says.
      */
     429: Problem;
     /**
@@ -4100,7 +4100,7 @@ export type CreateSessionErrors = {
      */
     415: Problem;
     /**
-     * Too many tries; wait.
+     * Too many at once; wait as long as Retry-After says.
      */
     429: Problem;
 };

@@ -27,7 +27,8 @@ export class LiveImport {
   /** Takes over what an action answered, without waiting for the next event. */
   set(run: Import): void {
     if (this.#closed) return;
-    this.run = run;
+    // Events may have overtaken it, even with the end of the run, after which none would put it right.
+    if (Date.parse(run.updatedAt) >= Date.parse(this.run.updatedAt)) this.run = run;
     this.turn += 1;
     if (OPEN.has(run.status)) this.#watch();
   }

@@ -1,0 +1,13 @@
+import { showDataset } from '#lib/services/datasets.ts';
+import { listProfiles, showProfile } from '#lib/services/profiles.ts';
+import type { PageLoad } from './$types';
+
+export const load: PageLoad = async ({ fetch, params, url }) => {
+  const asked = Number(url.searchParams.get('version')) || undefined;
+  const [dataset, { profile }, all] = await Promise.all([
+    showDataset(params.dataset, { fetch }),
+    showProfile(params.dataset, params.name, asked, { fetch }),
+    listProfiles(params.dataset, { fetch }),
+  ]);
+  return { dataset, profile, summary: all.find(({ name }) => name === params.name) ?? null };
+};
