@@ -25,7 +25,10 @@ export async function workflowBundle(cacheFolder: string): Promise<string> {
     await access(path);
   } catch {
     await mkdir(cacheFolder, { recursive: true });
-    await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.url), path]);
+    await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.url), path], {
+      // The bundler's own code is not what the worker's start is to find compiled.
+      env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' },
+    });
     for (const name of await readdir(cacheFolder)) {
       if (/^workflows-.*\.js$/.test(name) && join(cacheFolder, name) !== path)
         await rm(join(cacheFolder, name), { force: true });

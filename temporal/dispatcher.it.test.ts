@@ -37,7 +37,8 @@ let api: Sql;
 let worker: Worker;
 let workerSql: Sql;
 let outbound: Outbound;
-let running: Promise<void>;
+let deliverer: Worker | undefined;
+let running: Promise<unknown>;
 const servers: Server[] = [];
 
 /** Half a second for what is a day outside. */
@@ -53,16 +54,22 @@ beforeAll(async () => {
   worker = await Worker.create({
     connection: temporal.connection,
     namespace: temporal.namespace,
-    taskQueue: queues.delivery,
+    taskQueue: queues.workflow,
     workflowBundle: { codePath: await workflowBundle(join(tmpdir(), 'waybill-test-bundle')) },
+  });
+  deliverer = await Worker.create({
+    connection: temporal.connection,
+    namespace: temporal.namespace,
+    taskQueue: queues.delivery,
     activities: createDeliveryActivities({ sql: workerSql, outbound, timeoutMs: 1_000 }),
     maxConcurrentActivityTaskExecutions: 20,
   });
-  running = worker.run();
+  running = Promise.all([worker.run(), deliverer.run()]);
 });
 
 afterAll(async () => {
   worker?.shutdown();
+  deliverer?.shutdown();
   await running;
   for (const server of servers) {
     server.closeAllConnections();

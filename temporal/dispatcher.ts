@@ -42,7 +42,7 @@ async function startDelivery(
     await client.workflow.start<typeof deliverWebhook>('deliverWebhook', {
       workflowId,
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
-      taskQueue: queues.delivery,
+      taskQueue: queues.workflow,
       args: [input],
       staticSummary: summary,
     });

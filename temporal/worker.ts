@@ -22,6 +22,13 @@ import { temporalSettings } from './connection.ts';
 import { createImportRuns } from './imports.ts';
 import { startKeeper } from './keeper.ts';
 
+// `temporal/worker.ts --compile`: everything that this process loads is now in NODE_COMPILE_CACHE. A worker that finds
+// it there does without the compiler that strips types: 18 MB less, resident.
+if (process.argv.includes('--compile')) {
+  await workflowBundle(join(process.env['WAYBILL_DATA'] ?? '.waybill', 'cache'));
+  process.exit(0);
+}
+
 const DAY_MS = 24 * 60 * 60 * 1000;
 const SPOOL_QUOTA = Number(process.env['WAYBILL_SPOOL_BYTES'] ?? 20 * 1024 ** 3);
 
@@ -99,24 +106,21 @@ const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTim
   shutdownGraceTime: '10 seconds',
   shutdownForceTime: '20 seconds',
 };
-const workflowWorker = (taskQueue: string, bundle: string, more: Partial<WorkerOptions> = {}) =>
-  Worker.create({
-    ...shared,
-    taskQueue,
-    workflowBundle: { codePath: bundle },
-    maxCachedWorkflows: 100,
-    // A dead worker's cached workflows move on after this.
-    stickyQueueScheduleToStartTimeout: '2 seconds',
-    ...more,
-  });
-
 const bundle = await workflowBundle(join(data, 'cache'));
 const loadActivities = {
   ...createLoadQueueActivities(deps),
   ...createSyncActivities({ sql, store, outbound, maxFileBytes: MAX_FILE_BYTES }),
 };
 const workers = await Promise.all([
-  workflowWorker(queues.workflow, bundle),
+  // The only one that runs workflows, of whatever kind: each that does has a thread that takes 37 MB.
+  Worker.create({
+    ...shared,
+    taskQueue: queues.workflow,
+    workflowBundle: { codePath: bundle },
+    maxCachedWorkflows: 150,
+    // A dead worker's cached workflows move on after this.
+    stickyQueueScheduleToStartTimeout: '2 seconds',
+  }),
   Worker.create({
     ...shared,
     taskQueue: queues.load,
@@ -135,10 +139,11 @@ const workers = await Promise.all([
     activities: createControlQueueActivities(deps),
     maxConcurrentActivityTaskExecutions: 20,
   }),
-  workflowWorker(queues.delivery, bundle, {
+  Worker.create({
+    ...shared,
+    taskQueue: queues.delivery,
     activities: createDeliveryActivities({ sql, outbound }),
     maxConcurrentActivityTaskExecutions: 50,
-    maxCachedWorkflows: 50,
   }),
 ]);
 
