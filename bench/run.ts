@@ -2,13 +2,18 @@ import { parseArgs } from 'node:util';
 import { benchFairness } from './fairness.ts';
 import { benchCorpus } from './corpus.ts';
 import { benchIntake } from './intake.ts';
+import { benchLineage } from './lineage.ts';
 import { benchLoad } from './load.ts';
 import { benchXlsx } from './xlsx.ts';
 
 const DEFAULT_ROWS = '100000,1000000';
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rows: { type: 'string', default: DEFAULT_ROWS }, runs: { type: 'string', default: '3' } },
+  options: {
+    rows: { type: 'string', default: DEFAULT_ROWS },
+    runs: { type: 'string', default: '3' },
+    imports: { type: 'string', default: '1000' },
+  },
 });
 
 switch (positionals[0] ?? 'load') {
@@ -24,12 +29,18 @@ switch (positionals[0] ?? 'load') {
   case 'intake':
     await benchIntake({ rows: Number(values.rows.split(',').at(-1)), runs: Number(values.runs) });
     break;
+  case 'lineage':
+    await benchLineage({
+      imports: Number(values.imports),
+      rows: Number(values.rows === DEFAULT_ROWS ? 10_000 : values.rows),
+    });
+    break;
   case 'xlsx':
     await benchXlsx(values.rows === DEFAULT_ROWS ? [200_000, 1_000_000] : values.rows.split(',').map(Number));
     break;
   default:
     console.error(
-      `There is no bench named ${positionals[0]}. There is: corpus, fairness, intake, load, xlsx.`,
+      `There is no bench named ${positionals[0]}. There is: corpus, fairness, intake, lineage, load, xlsx.`,
     );
     process.exitCode = 2;
 }

@@ -1,6 +1,6 @@
 /**
  * `npm run test:faults`: breaks a running Waybill, 200 times in every way there is, and asks the oracle. Shorter, longer
- * and other: `-- --short | --ci | --minutes N [--seed S] | --million | --prove`. `--only PATTERN` takes the cases with
+ * and other: `-- --short | --ci | --minutes N [--seed S] | --million | --revert [--kills N] | --prove`. `--only PATTERN` takes the cases with
  * such a name, `--rows N` a file of another size, `--faults N` and `--each N` another goal.
  */
 import { cpSync, mkdirSync } from 'node:fs';
@@ -14,12 +14,15 @@ import { faults, shortFaults } from './faults.ts';
 import { startInstance, type Instance } from './instance.ts';
 import { million } from './million.ts';
 import { breakages } from './prove.ts';
+import { undoneThroughKills } from './revert.ts';
 
 const { values: flags } = parseArgs({
   options: {
     short: { type: 'boolean' },
     ci: { type: 'boolean' },
     million: { type: 'boolean' },
+    revert: { type: 'boolean' },
+    kills: { type: 'string' },
     prove: { type: 'boolean' },
     minutes: { type: 'string' },
     seed: { type: 'string' },
@@ -30,7 +33,7 @@ const { values: flags } = parseArgs({
   },
 });
 const seed = Number(flags.seed ?? (flags.minutes ? Date.now() % 1_000_000 : 1));
-const rows = Number(flags.rows ?? (flags.million ? 1_000_000 : 100_000));
+const rows = Number(flags.rows ?? (flags.million || flags.revert ? 1_000_000 : 100_000));
 const begin = Date.now();
 const seconds = (since: number): string => ((Date.now() - since) / 1000).toFixed(1);
 
@@ -135,6 +138,19 @@ if (flags.million) {
   started.add(instance);
   try {
     await million(instance, rows, seed, report);
+  } finally {
+    await instance.stop();
+  }
+} else if (flags.revert) {
+  const instance = await startInstance();
+  started.add(instance);
+  const kills = Number(flags.kills ?? 3);
+  const since = Date.now();
+  try {
+    const outcome = await undoneThroughKills(instance, { rows, kills, seed }).catch(
+      (error: unknown) => error as Error,
+    );
+    report(`an import undone, killed ${kills} times`, outcome, `${seconds(since)} s`);
   } finally {
     await instance.stop();
   }
