@@ -1,5 +1,6 @@
 import { Readable, Transform } from 'node:stream';
-import { Client } from 'minio';
+import { createRequire } from 'node:module';
+import type * as minio from 'minio';
 import { Agent, request } from 'undici';
 import {
   asStorageError,
@@ -9,6 +10,9 @@ import {
   StoreUnavailable,
   UploadMissing,
 } from './errors.ts';
+
+// Its CommonJS form: loaded as a module the same client keeps 8 MB more.
+const { Client } = createRequire(import.meta.url)('minio') as typeof minio;
 
 export interface StoredObject {
   key: string;
