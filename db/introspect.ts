@@ -78,6 +78,7 @@ export async function readTable(
     checks: checks.rows,
     keys: keys.rows.map(({ flaws, ...key }) => ({
       ...key,
+      columns: inOrderOf(key.parts, key.columns),
       unusable: unusable(
         [
           ...flaws,
@@ -106,3 +107,15 @@ const WHY: Record<string, string> = {
 };
 
 const unusable = (flaw: string | undefined): string | null => (flaw === undefined ? null : WHY[flaw]!);
+
+/** Columns as the parts of an index speak of them: in the order of the parts, an expression's too. */
+function inOrderOf(parts: string[], columns: string[]): string[] {
+  const place = (column: string): number => {
+    const quoted = `"${column.replaceAll('"', '""')}"`;
+    const own = parts.findIndex((part) => part === column || part === quoted);
+    if (own >= 0) return own;
+    const plain = new RegExp(`(?<![\\w"])${column.replaceAll(/[\\^$.*+?()[\]{}|/-]/gu, '\\$&')}(?![\\w"])`);
+    return parts.findIndex((part) => part.includes(quoted) || plain.test(part));
+  };
+  return columns.toSorted((a, b) => place(a) - place(b));
+}

@@ -160,9 +160,9 @@ export async function checkRows(client: pg.PoolClient, checked: Checked): Promis
   let found = 0;
   let asked = 0;
   for (const [ordinal, rule] of rules.entries()) {
-    // Types first, as they are staged; then what is of its type.
-    const plain = rule.kind === 'type' || (found === 0 && !texts);
-    const from = plain ? stagingTables(lockKey, incarnation).rows : sourceOf(checked);
+    // Types first, as they are staged; parents of every row; who has a value twice only of rows that are right so far.
+    const asStaged = rule.kind === 'type' || (!texts && (rule.kind === 'reference' || found === 0));
+    const from = asStaged ? stagingTables(lockKey, incarnation).rows : sourceOf(checked);
     const statement = {
       type: typeStatement,
       reference: referenceStatement,
