@@ -20,8 +20,9 @@ import { createStaging, stagedSegments, stageSegment } from '../db/staging.ts';
 import { turnOf } from '../db/target.ts';
 import { reportColumns } from '../intake/error-report.ts';
 import { inspectFile } from '../intake/inspect.ts';
-import { checkMapping, proposeMapping, withHeaders } from '../intake/mapping.ts';
+import { checkMapping, proposeMapping, thresholdFrom, withHeaders } from '../intake/mapping.ts';
 import { moveMapping } from '../intake/moved-mapping.ts';
+import { countInFile } from '../intake/profile/unmapped-values.ts';
 import { sheetQuestion } from '../intake/sheet-question.ts';
 import {
   add,
@@ -64,6 +65,7 @@ export interface Inspected {
 export function createIntakeActivities(deps: ActivityDeps) {
   const { pool, store } = deps;
   const badRows = badRowsFrom(process.env);
+  const threshold = thresholdFrom(process.env);
 
   /** Ends a run of which no row is good: the one reason that explains most, and the first issues, are kept. */
   async function giveUp({ import_id, lock_key, incarnation }: ImportRow, tally: Tally): Promise<never> {
@@ -178,6 +180,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
 
     /** Settles which column feeds which field, or says what a person has to answer. Ends a run that was done before. */
     async map(input: RunInput): Promise<{ settled: boolean; questions: string[] }> {
+      const signal = Context.current().cancellationSignal;
       const row = await readImport(deps, input.importId);
       const dataset = await datasetOf(deps, row);
       const target = await targetOf(deps, dataset, row.tenant_id);
@@ -206,7 +209,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
             digest,
             reportColumns(manifest.columns) > 0,
           ));
-        const proposal = usable ? answered : proposeMapping(manifest, dataset.fields, remembered);
+        const proposal = usable ? answered : proposeMapping(manifest, dataset.fields, remembered, threshold);
         if (answer && !usable) {
           proposal.questions.push({
             field: '',
@@ -221,7 +224,17 @@ export function createIntakeActivities(deps: ActivityDeps) {
             ? sheetQuestion(manifest, fileOptionsOf(row.options))
             : null;
         if (sheet) proposal.questions.unshift(sheet);
-        const stored = usable ? { ...proposal, answer } : proposal;
+        // A person will look: at the words of the whole file, not of its first rows.
+        const counted =
+          proposal.questions.length > 0 && proposal.fields.some(({ unmappedValues }) => unmappedValues)
+            ? await countInFile(proposal, {
+                manifest,
+                path: await canonicalPath(deps, row, manifest, signal),
+                fields: dataset.fields,
+                signal,
+              })
+            : proposal;
+        const stored = usable ? { ...proposal, answer } : counted;
         await pool.query('update waybill.imports set mapping_proposal = $2, turn = $3 where import_id = $1', [
           input.importId,
           JSON.stringify(stored),

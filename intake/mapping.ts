@@ -2,10 +2,10 @@ import { assign } from './assignment.ts';
 import { asOfReport, reportColumns, withoutReport } from './error-report.ts';
 import { contentOf, type ColumnContent } from './mapping/content.ts';
 import { alikeNames, knownField, match, type Match } from './mapping/match.ts';
-import { findColumn, headerDrift } from './profile/drift.ts';
+import { headerDrift } from './profile/drift.ts';
+import { settledBefore, type Settled } from './profile/settled-before.ts';
 import { unmappedTally } from './profile/unmapped-values.ts';
 import type {
-  CellRules,
   FieldRule,
   FieldSpec,
   FieldType,
@@ -15,6 +15,18 @@ import type {
   Mapping,
   MappingCandidate,
 } from './types.ts';
+
+/** What a proposal has to reach to be a fact. */
+const THRESHOLD = 0.8;
+
+/** The deployment's own, from `WAYBILL_MAPPING_THRESHOLD`: 0.5 to 1. Above 0.98 only the fields' very names are facts. */
+export function thresholdFrom(env: Record<string, string | undefined>): number {
+  const text = env['WAYBILL_MAPPING_THRESHOLD'] ?? String(THRESHOLD);
+  const threshold = Number(text);
+  if (text.trim() === '' || !(threshold >= 0.5 && threshold <= 1))
+    throw new Error(`WAYBILL_MAPPING_THRESHOLD has to be a number from 0.5 to 1; "${text}" is none.`);
+  return threshold;
+}
 
 /** Below this two names are not even proposed for each other; an optional field needs more than one that must be found. */
 const LEAST = { required: 0.55, optional: 0.65 };
@@ -41,7 +53,7 @@ export function proposeMapping(
   manifest: Manifest,
   fields: FieldSpec[],
   remembered?: Mapping | null,
-  threshold = 0.8,
+  threshold = THRESHOLD,
 ): Mapping {
   // A corrected error report maps as the file that it is of: what the report has added says nothing of a record.
   const added = reportColumns(manifest.columns);
@@ -165,54 +177,6 @@ function scoreAll(fields: FieldSpec[], { columns, contents }: Known): (Match | n
       ),
     ),
   );
-}
-
-interface Settled {
-  /** -1: to be left out, or filled by the constant. */
-  column: number;
-  constant?: string;
-  rules: CellRules;
-}
-
-/** What a profile says of each field, with its columns found in this file; fields that it does not name are not in it. */
-function settledBefore(
-  remembered: Mapping | null | undefined,
-  columns: ManifestColumn[],
-): Map<string, Settled> {
-  const settled = new Map<string, Settled>();
-  for (const mapped of remembered?.fields ?? []) {
-    const {
-      field,
-      column,
-      header,
-      constant,
-      confidence: _,
-      reason: _r,
-      why: _w,
-      candidates: _c,
-      unmappedValues: _u,
-      ...rules
-    } = mapped;
-    const at =
-      header !== undefined
-        ? findColumn(columns, header)
-        : column !== null && column < columns.length
-          ? column
-          : -1;
-    const join = rules.join && {
-      ...rules.join,
-      columns: rules.join.columns.map((other, n) => {
-        const name = rules.join!.headers?.[n];
-        return name === undefined ? other : findColumn(columns, name);
-      }),
-    };
-    settled.set(field, {
-      column: at,
-      ...(constant === undefined ? {} : { constant }),
-      rules: { ...rules, ...(join && { join }) },
-    });
-  }
-  return settled;
 }
 
 /** One to one, the best in total. Fields that only take a part of a cell may share a column. */

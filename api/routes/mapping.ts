@@ -5,7 +5,7 @@ import type { Dataset } from '../../datasets/types.ts';
 import { findMapping, type StoredImport } from '../../db/imports.ts';
 import { confirmedMapping, fileOptionsOf, findProfile, headerDigest, readingOf } from '../../db/profiles.ts';
 import { reportColumns } from '../../intake/error-report.ts';
-import { checkMapping, proposeMapping, rulesFrom, withHeaders } from '../../intake/mapping.ts';
+import { checkMapping, proposeMapping, rulesFrom, thresholdFrom, withHeaders } from '../../intake/mapping.ts';
 import { moveMapping } from '../../intake/moved-mapping.ts';
 import { differentReadings, linesAbove, previewRows, type PreviewRow } from '../../intake/preview.ts';
 import {
@@ -47,6 +47,7 @@ const same = (a: object, b: object): boolean =>
 
 export function registerMapping(router: Router, deps: ApiDeps): void {
   const { sql, pool, runs } = deps;
+  const threshold = thresholdFrom(process.env);
   const readings = createReadings(deps.store);
 
   async function read(stored: StoredImport, options: FileReadingJson | null): Promise<Reading> {
@@ -78,7 +79,7 @@ export function registerMapping(router: Router, deps: ApiDeps): void {
           headerDigest(manifest),
           reportColumns(manifest.columns) > 0,
         );
-    return proposeMapping(manifest, dataset.fields, remembered);
+    return proposeMapping(manifest, dataset.fields, remembered, threshold);
   }
 
   serve(router, deps, tryMapping, async ({ params, body, caller }) => {

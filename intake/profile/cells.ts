@@ -27,6 +27,8 @@ export function compileCells(rules: CellRules): PrepareCell | null {
   };
 }
 
+const MOST_SEEN = 1000;
+
 function partOf(text: string, { separator, part }: NonNullable<CellRules['split']>): string {
   const parts = text.split(separator);
   return parts.at(part > 0 ? part - 1 : part)?.trim() ?? '';
@@ -46,9 +48,15 @@ export function valueMap(values: Record<string, string>): (cell: string) => stri
     const key = folded(from);
     loose.set(key, loose.has(key) && loose.get(key) !== to ? null : to);
   }
+  // A column that has words to map has few different ones.
+  const seen = new Map<string, string | null>();
   return (cell) => {
     const plain = cell.trim();
     if (plain === '') return null;
-    return exact.get(plain) ?? loose.get(folded(plain)) ?? null;
+    const known = seen.get(plain);
+    if (known !== undefined) return known;
+    const found = exact.get(plain) ?? loose.get(folded(plain)) ?? null;
+    if (seen.size < MOST_SEEN) seen.set(plain, found);
+    return found;
   };
 }

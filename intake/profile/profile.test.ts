@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { builtinDatasets } from '../../datasets/index.ts';
 import { profileMapping, type ProfileDocument } from '../../datasets/profile.ts';
-import { proposeMapping, rulesFrom, withHeaders } from '../mapping.ts';
+import { proposeMapping, rulesFrom, thresholdFrom, withHeaders } from '../mapping.ts';
 import { previewRows } from '../preview.ts';
 import type { CellRules, ColumnType, Manifest, Mapping } from '../types.ts';
 import { compileCells } from './cells.ts';
+import { countInFile } from './unmapped-values.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'intake-profile-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -263,6 +264,70 @@ describe('words that are not understood', () => {
     expect(mapping.questions).toEqual([]);
     expect(mapping.fields.find(({ field }) => field === 'active')!.unmappedValues).toEqual([
       { value: 'maybe', count: 1 },
+    ]);
+  });
+});
+
+describe('words of a whole file', () => {
+  it('are counted where the first rows did not show them, with splits and case left aside', async () => {
+    const path = join(folder, 'words.csv');
+    const lines = Array.from(
+      { length: 5000 },
+      (_, n) => `k${n},${n % 5 === 0 ? 'A' : n % 5 === 1 ? '"I "' : 'yes'}`,
+    );
+    writeFileSync(path, `${lines.join('\n')}\n`);
+    const { fields } = dataset('products');
+    const manifest = {
+      ...manifestOf(
+        ['sku', 'active'],
+        [
+          ['k0', 'A'],
+          ['k1', 'yes'],
+        ],
+      ),
+      canonicalDialect: { delimiter: ',', quote: '"', escape: '"' },
+      maxRecordBytes: 1e6,
+      segments: [
+        {
+          index: 0,
+          start: 0,
+          end: Buffer.byteLength(lines.join('\n')) + 1,
+          firstRecord: 1,
+          firstLine: 1,
+          accepted: 5000,
+          rejected: 0,
+        },
+      ],
+    };
+    const proposal = proposeMapping(manifest, fields);
+    expect(proposal.valuesOf).toBe('sample');
+    const counted = await countInFile(proposal, { manifest, path, fields });
+    expect(counted.valuesOf).toBe('file');
+    expect(counted.fields.find(({ field }) => field === 'active')!.unmappedValues).toEqual([
+      { value: 'A', count: 1000, suggestion: 'true' },
+      { value: 'I', count: 1000, suggestion: 'false' },
+    ]);
+  });
+});
+
+describe('the threshold', () => {
+  it('is the deployment’s, and nothing odd', () => {
+    expect(thresholdFrom({})).toBe(0.8);
+    expect(thresholdFrom({ WAYBILL_MAPPING_THRESHOLD: '0.95' })).toBe(0.95);
+    for (const wrong of ['', 'high', '0.4', '1.1'])
+      expect(() => thresholdFrom({ WAYBILL_MAPPING_THRESHOLD: wrong })).toThrow(/WAYBILL_MAPPING_THRESHOLD/u);
+  });
+
+  it('decides what is a fact', () => {
+    const manifest = manifestOf(['Artikelnummer', 'Preis'], []);
+    const codes = (threshold: number) =>
+      proposeMapping(manifest, dataset('products').fields, null, threshold).questions.map(
+        ({ field, code }) => [field, code],
+      );
+    expect(codes(0.8)).toEqual([]);
+    expect(codes(0.99)).toEqual([
+      ['sku', 'doubtful'],
+      ['price', 'doubtful'],
     ]);
   });
 });

@@ -1,4 +1,7 @@
-import type { FieldRule, FieldSpec, UnmappedValue } from '../types.ts';
+import { setImmediate } from 'node:timers/promises';
+import { scanSegment } from '../parse-segment.ts';
+import { fieldText, OK } from '../scan.ts';
+import type { FieldRule, FieldSpec, Manifest, Mapping, UnmappedValue } from '../types.ts';
 import { parseBoolean, sameWord } from '../words.ts';
 import { compileCells } from './cells.ts';
 
@@ -55,4 +58,51 @@ function suggested(rule: KnownWords, value: string): string | null {
   const known = rule.enum ?? [...new Set(Object.values(rule.values ?? {}))];
   const alike = known.filter((word) => sameWord(value, word));
   return alike.length === 1 ? alike[0]! : null;
+}
+
+/** A person who maps words looks at so many rows at most; the rest shows in the issues of the run. */
+const MOST_ROWS = 1_000_000;
+const ROWS_AT_ONCE = 2_000;
+
+/**
+ * The same mapping with its words counted in the whole file instead of its first rows (up to a million), where it has
+ * fields with words that are not understood. Lets other work go on between a few thousand rows.
+ */
+export async function countInFile(
+  mapping: Mapping,
+  of: { manifest: Manifest; path: string; fields: FieldSpec[]; signal?: AbortSignal },
+): Promise<Mapping> {
+  const { manifest, path, fields, signal } = of;
+  const { columns, canonicalDialect: dialect, maxRecordBytes } = manifest;
+  const tallies = mapping.fields.flatMap((mapped) => {
+    const field = fields.find(({ name }) => name === mapped.field);
+    const tally =
+      field && mapped.column !== null && mapped.unmappedValues
+        ? unmappedTally({ ...field, ...mapped, empty: field.empty })
+        : null;
+    return tally ? [{ mapped, column: mapped.column!, joined: mapped.join?.columns, tally }] : [];
+  });
+  if (tallies.length === 0) return mapping;
+  let rows = 0;
+  for (const segment of manifest.segments) {
+    for (const scanner of scanSegment({ path, segment, dialect, columns, maxRecordBytes })) {
+      if (scanner.status !== OK) continue;
+      const cell = (column: number) => fieldText(scanner, column, dialect);
+      for (const { column, joined, tally } of tallies) tally.add(cell(column), joined?.map(cell));
+      if (++rows % ROWS_AT_ONCE === 0) {
+        signal?.throwIfAborted();
+        await setImmediate();
+      }
+      if (rows === MOST_ROWS) break;
+    }
+    if (rows === MOST_ROWS) break;
+  }
+  return {
+    ...mapping,
+    valuesOf: 'file',
+    fields: mapping.fields.map((mapped) => {
+      const found = tallies.find((one) => one.mapped === mapped);
+      return found ? { ...mapped, unmappedValues: found.tally.result() } : mapped;
+    }),
+  };
 }
