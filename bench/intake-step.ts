@@ -86,7 +86,7 @@ const STEPS: Record<string, () => Promise<number>> = {
     let rows = 0;
     const book = new ExcelJS.stream.xlsx.WorkbookReader(path, {
       sharedStrings: 'cache',
-      styles: 'cache',
+      styles: 'ignore',
       worksheets: 'emit',
     });
     for await (const sheet of book) for await (const row of sheet) if (row.values) rows++;

@@ -1,4 +1,5 @@
 import { isAscii, isUtf8 } from 'node:buffer';
+import { INDEX_BYTES, indexStructure } from './structural-index.ts';
 import type { Dialect } from './types.ts';
 
 /** Flags of a field. */
@@ -55,6 +56,9 @@ const MAX_FIELDS = 16_384;
 
 /** So many lines below an unclosed quote are looked at to tell where it ends. */
 const DOUBTED_LINES = 200;
+
+/** An index is made where so much is to be read. */
+const SMALL_BYTES = 2048;
 
 const LF = 10;
 const CR = 13;
@@ -133,8 +137,14 @@ export class RecordScanner {
   protected finished = false;
   private checked: number;
   private dirtyUntil = -1;
+  /** Where the bytes that divide stand between `indexedFrom` and `indexedTo`, and which of them comes next. */
+  private positions: Int32Array | null = null;
+  private indexedFrom = 0;
+  private indexedTo = 0;
+  private known = 0;
+  private cursor = 0;
   /** While the rest of a record over the limit is passed over: line breaks met inside it. */
-  protected skipping = false;
+  skipping = false;
   private skippedBreaks = 0;
 
   constructor(options: ScannerOptions) {
@@ -167,6 +177,7 @@ export class RecordScanner {
       this.base += this.pos;
       this.to -= this.pos;
       this.pos = 0;
+      this.indexedTo = this.known = 0;
     }
     if (this.window.length - this.to < Math.min(PUSH_BYTES, this.window.length) / 4) {
       const larger = Buffer.allocUnsafeSlow(this.window.length * 2);
@@ -215,6 +226,7 @@ export class RecordScanner {
     }
     this.pos = i;
     if (i >= to) return false;
+    if (this.plainRecord(i)) return true;
 
     const table = this.table;
     const quotedTable = this.quotedTable;
@@ -357,6 +369,108 @@ export class RecordScanner {
     this.found(start, i, count, breaks);
     this.judge(nul, odd);
     return true;
+  }
+
+  /**
+   * The usual record, by the index: fields that are plain, or in quotes with no quote and no line break inside. Anything
+   * else is left to the loop over every byte.
+   */
+  private plainRecord(start: number): boolean {
+    if (start < this.indexedFrom || start >= this.indexedTo) {
+      if (this.to - start < SMALL_BYTES && this.positions === null) return false;
+      this.indexedTo = start;
+      if (!this.indexOn()) return false;
+    }
+    const { window, bounds, capacity, delimiter, quote, to } = this;
+    const positions = this.positions!;
+    let known = this.known;
+    let cursor = this.cursor;
+    if (cursor > 0 && positions[cursor - 1]! >= start) cursor = 0;
+    while (cursor < known && positions[cursor]! < start) cursor++;
+    let from = start;
+    let count = 0;
+    for (;;) {
+      if (cursor >= known) {
+        if (!this.indexOn()) return false;
+        known = this.known;
+        cursor = 0;
+        continue;
+      }
+      let i = positions[cursor++]!;
+      let byte = window[i]!;
+      let until = i;
+      let flags = 0;
+      if (byte === quote) {
+        if (i !== from || this.escape >= 0) return false;
+        from = i + 1;
+        // Delimiters inside divide nothing; a line break or a NUL needs the longer way.
+        do {
+          if (cursor >= known) {
+            if (!this.indexOn()) return false;
+            known = this.known;
+            cursor = 0;
+          }
+          i = known > 0 ? positions[cursor++]! : to;
+          byte = i < to ? window[i]! : 0;
+        } while (byte === delimiter);
+        if (byte !== quote || i + 1 >= to) return false;
+        until = i++;
+        flags = QUOTED;
+        byte = window[i]!;
+        if (cursor >= known) {
+          if (!this.indexOn()) return false;
+          known = this.known;
+          cursor = 0;
+        }
+        if (known === 0 || positions[cursor++] !== i) return false;
+      }
+      if (count < capacity) {
+        const at = count * 3;
+        bounds[at] = from;
+        bounds[at + 1] = until;
+        bounds[at + 2] = flags;
+      }
+      count++;
+      if (byte === delimiter) {
+        from = i + 1;
+        continue;
+      }
+      if (i - start > this.max) return false;
+      if (byte === LF) {
+        this.terminator = LF;
+        this.pos = i + 1;
+      } else if (byte === CR && i + 1 < to) {
+        const pair = window[i + 1] === LF;
+        this.terminator = pair ? CR + LF : CR;
+        this.pos = pair ? i + 2 : i + 1;
+      } else return false;
+      this.cursor = cursor;
+      this.found(start, i, count, 0);
+      this.judge(false, 0);
+      return true;
+    }
+  }
+
+  /** Indexes the next bytes; false where there are no more. */
+  private indexOn(): boolean {
+    const from = this.indexedTo;
+    const to = Math.min(this.to, from + INDEX_BYTES);
+    if (from >= to) return false;
+    this.positions ??= new Int32Array(INDEX_BYTES);
+    const { delimiter, quote } = this;
+    const known = indexStructure(
+      this.window,
+      from,
+      to,
+      delimiter < 0 ? LF : delimiter,
+      quote < 0 ? LF : quote,
+      this.positions,
+    );
+    this.indexedFrom = from;
+    this.indexedTo = to;
+    this.known = Math.max(known, 0);
+    this.cursor = 0;
+    return known >= 0;
   }
 
   protected found(start: number, end: number, fields: number, breaks: number): void {
