@@ -38,6 +38,8 @@ export interface CatalogKey {
   columns: string[];
   /** The parts: a column's quoted name, or an expression. */
   parts: string[];
+  /** It holds for all records: neither partial nor left behind by an attempt that failed. */
+  whole: boolean;
   /** Why an import cannot use it as its key; null where it can. */
   unusable: string | null;
 }

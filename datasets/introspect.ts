@@ -96,7 +96,8 @@ export function proposeDataset(
   );
   for (const other of table.keys) {
     const columns = other.columns.filter((column) => column !== TENANT);
-    if (other.index === key.index || columns.length === 0 || !inFields(columns)) continue;
+    // What is unique under a condition only would be refused here without it.
+    if (other.index === key.index || !other.whole || columns.length === 0 || !inFields(columns)) continue;
     all.push({ kind: 'unique', fields: names(columns), index: other.index });
     note(
       'unique_beside_key',

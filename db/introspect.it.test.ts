@@ -132,9 +132,22 @@ describe('a table made a dataset', () => {
        create table public.folding (name text collate "und-x-icu");`,
       'public.people',
     );
+    await owner.query(`create unique index people_open on public.people (mail) where id > 5;
+      create unique index people_pair on public.people (lower(mail), badge)`);
     const { dataset, keys, notes } = await propose('public', 'people');
+    // Unique under a condition only: no rule, and no key.
+    expect(dataset.rules).toEqual([
+      { kind: 'unique', fields: ['mail'], index: 'people_mail_key' },
+      { kind: 'unique', fields: ['mail', 'badge'], index: 'people_pair' },
+    ]);
     expect(dataset.key).toEqual({ fields: ['badge'], index: 'people_badge_key' });
-    expect(keys.map(({ index }) => index)).toEqual(['people_badge_key', 'people_mail_key', 'people_pkey']);
+    expect(keys.map(({ index }) => index)).toEqual([
+      'people_badge_key',
+      'people_mail_key',
+      'people_pair',
+      'people_pkey',
+    ]);
+    expect(keys[2]!.columns).toEqual(['mail', 'badge']);
     expect(notes.map(({ code }) => code)).toContain('key_chosen');
     const byId = (await propose('public', 'people', { key: 'people_pkey', name: 'staff' })).dataset;
     expect(byId).toMatchObject({ name: 'staff', key: { fields: ['id'] } });

@@ -30,7 +30,7 @@ export async function readTable(
        where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped`,
       [oid],
     ),
-    pool.query<Omit<CatalogKey, 'unusable'> & { flaws: string[] }>(
+    pool.query<Omit<CatalogKey, 'unusable' | 'whole'> & { flaws: string[] }>(
       `select c.relname as index, x.indisprimary as primary,
          array(select pg_get_indexdef(x.indexrelid, n, true) from generate_series(1, x.indnkeyatts) n order by n) as parts,
          array(select a.attname::text from pg_attribute a where a.attrelid = x.indrelid and a.attnum > 0
@@ -79,6 +79,7 @@ export async function readTable(
     keys: keys.rows.map(({ flaws, ...key }) => ({
       ...key,
       columns: inOrderOf(key.parts, key.columns),
+      whole: !flaws.includes('partial') && !flaws.includes('not_valid'),
       unusable: unusable(
         [
           ...flaws,
