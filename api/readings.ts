@@ -8,6 +8,7 @@ import { buffer, json } from 'node:stream/consumers';
 import type { StoredImport } from '../db/imports.ts';
 import { inspectFile } from '../intake/inspect.ts';
 import { asInspected, PREVIEW_BYTES, readBeginning, type Reading } from '../intake/preview.ts';
+import { withSaidTypes } from '../intake/said-types.ts';
 import type { FileOptions, Manifest } from '../intake/types.ts';
 import type { ObjectStore } from '../storage/objects.ts';
 
@@ -140,7 +141,7 @@ export function createReadings(store: ObjectStore): Readings {
       options,
       signal: AbortSignal.timeout(SLOW_MS),
     });
-    return { manifest, path: canonicalPath };
+    return { manifest: withSaidTypes(manifest, options.types), path: canonicalPath };
   }
 
   return {
@@ -153,9 +154,9 @@ export function createReadings(store: ObjectStore): Readings {
         if (inspected.type !== 'csv')
           return options === null ? fromSample(inspected, folder) : wholeFile(stored, options, folder);
         const beginning = { ...(await head(stored)), folder };
-        return options === null
-          ? asInspected({ ...beginning, manifest: inspected })
-          : readBeginning({ ...beginning, fileName: stored.fileName, options });
+        if (options === null) return asInspected({ ...beginning, manifest: inspected });
+        const reading = await readBeginning({ ...beginning, fileName: stored.fileName, options });
+        return { ...reading, manifest: withSaidTypes(reading.manifest, options.types) };
       });
     },
 

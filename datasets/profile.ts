@@ -8,6 +8,12 @@ export const ColumnFormat = z.strictObject({
   date: z.enum(['YMD', 'DMY', 'MDY']).optional().meta({ description: 'The order of year, month and day.' }),
 });
 
+/** Types of columns, by their names. */
+export const ColumnTypes = z.record(
+  z.string().max(4000),
+  z.enum(['text', 'integer', 'decimal', 'boolean', 'date', 'timestamp', 'email', 'url', 'phone']),
+);
+
 const words = z.array(z.string().max(200)).max(200);
 
 /** What can be said of one field's cells beside the column they stand in; the order is that of intake/types.ts. */
@@ -93,6 +99,7 @@ export const profileRules = {
       delimiter: z.string().min(1).max(4).optional(),
       quote: z.string().max(1).optional(),
       headerRow: z.int().min(0).max(1_000_000).optional(),
+      types: ColumnTypes.optional(),
     })
     .optional()
     .meta({ description: 'How its files are read, where the import itself does not say.' }),

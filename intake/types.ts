@@ -12,6 +12,8 @@ export interface FileOptions {
   quote?: string;
   /** 1-based physical line (row of the sheet); 0 says that the file has no header. */
   headerRow?: number;
+  /** Types of columns, by their names; the others are found in the cells. */
+  types?: Record<string, ColumnType>;
 }
 
 export type ColumnType =

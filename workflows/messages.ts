@@ -46,7 +46,7 @@ export interface MappingConfirmed {
   /** Name of the profile to keep it as. */
   saveAs?: string;
   /** The file is to be read anew in this way first; the mapping is of that reading. */
-  options?: Partial<Record<'sheet' | 'encoding' | 'delimiter' | 'quote' | 'header_row', string | number>>;
+  options?: Partial<Record<'sheet' | 'encoding' | 'delimiter' | 'quote' | 'header_row' | 'types', unknown>>;
 }
 export const confirmMappingUpdate = defineUpdate<void, [MappingConfirmed]>('confirmMapping');
 export const approveUpdate = defineUpdate<

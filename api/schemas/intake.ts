@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { ColumnTypes } from '../../datasets/profile.ts';
 import { IdempotencyKey, ImportId, importParams, Mode, Name, Policy, route, Status } from './common.ts';
 
 const FileName = z
@@ -31,6 +32,9 @@ export const ImportOptions = z
     encoding: z.string().min(1).max(40).optional().meta({ description: 'A WHATWG encoding label.' }),
     delimiter: z.string().min(1).max(8).optional(),
     quote: z.string().max(1).optional().meta({ description: "One character, or '' for no quoting." }),
+    types: ColumnTypes.optional().meta({
+      description: 'Types of columns, by their names; the others are found in the cells.',
+    }),
     header_row: z.int().min(0).max(1_000_000).optional().meta({
       description: '1-based physical line (row of the sheet); 0 says that the file has no header.',
     }),

@@ -104,6 +104,7 @@ export const FileReading = ImportOptions.pick({
   delimiter: true,
   quote: true,
   header_row: true,
+  types: true,
 }).meta({ id: 'FileReading' });
 
 /** What a person settles: of every field its column, constant or nothing, and what is said of its cells. */

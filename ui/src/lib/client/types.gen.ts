@@ -30,6 +30,12 @@ export type ImportOptions = {
      */
     quote?: string;
     /**
+     * Types of columns, by their names; the others are found in the cells.
+     */
+    types?: {
+        [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
+    };
+    /**
      * 1-based physical line (row of the sheet); 0 says that the file has no header.
      */
     header_row?: number;
@@ -50,6 +56,12 @@ export type FileReading = {
      * 1-based physical line (row of the sheet); 0 says that the file has no header.
      */
     header_row?: number;
+    /**
+     * Types of columns, by their names; the others are found in the cells.
+     */
+    types?: {
+        [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
+    };
 };
 
 export type RevertOnConflict = {
@@ -423,6 +435,9 @@ export type Profile = {
         delimiter?: string;
         quote?: string;
         headerRow?: number;
+        types?: {
+            [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
+        };
     };
 };
 
@@ -795,6 +810,9 @@ export type Mapping = {
             delimiter?: string;
             quote?: string;
             headerRow?: number;
+            types?: {
+                [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
+            };
         };
     };
     headers?: Array<string>;
@@ -2328,6 +2346,9 @@ export type TryMappingData = {
                 delimiter?: string;
                 quote?: string;
                 headerRow?: number;
+                types?: {
+                    [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
+                };
             };
         };
     };
@@ -3050,6 +3071,9 @@ export type ConfirmMappingData = {
                 delimiter?: string;
                 quote?: string;
                 headerRow?: number;
+                types?: {
+                    [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
+                };
             };
         };
         /**

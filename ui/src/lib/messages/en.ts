@@ -366,8 +366,9 @@ export const en = {
           : `The first ${rows(n)}, as they stand in the file and as they would be written`,
       line: 'Line',
       goesTo: (column: string) => `Field for ${column}`,
+      type: (column: string) => `Type of ${column}`,
+      typeWhy: 'what all its cells look like',
       unused: 'not used',
-      wholeRow: 'Whole row',
     },
     profileUsed: (name: string, version: number) => `Profile ${name}, version ${version}`,
   },
@@ -539,6 +540,7 @@ export const en = {
       timestamp: 'date and time',
       email: 'e-mail',
       phone: 'phone',
+      url: 'web address',
     } as Record<string, string>,
   },
   profiles: {

@@ -367,8 +367,9 @@ export const ja: Messages = {
       intro: (n) => `先頭 ${number(n)} 行。ファイルの値と、書き込まれる値`,
       line: '行',
       goesTo: (column) => `「${column}」の項目`,
+      type: (column) => `「${column}」の型`,
+      typeWhy: 'すべてのセルから判定',
       unused: '使わない',
-      wholeRow: '行全体',
     },
     profileUsed: (name, version) => `プロファイル ${name}（版 ${version}）`,
   },
@@ -568,6 +569,7 @@ export const ja: Messages = {
       timestamp: '日時',
       email: 'メール',
       phone: '電話',
+      url: 'Web アドレス',
     },
   },
   profiles: {

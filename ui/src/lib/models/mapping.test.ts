@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Dataset, Mapping } from '../client/index.ts';
 import {
+  asksOf,
   carriedOver,
   confirmed,
   faults,
@@ -12,7 +13,9 @@ import {
   withConstant,
   withFormat,
   withOption,
+  withType,
   withWord,
+  wordsSeen,
 } from './mapping.ts';
 
 const dataset = {
@@ -118,4 +121,55 @@ it.each([
   ['新商品.csv', ''],
 ])('%s is kept as %s', (file, name) => {
   expect(profileNameFrom(file)).toBe(name);
+});
+
+describe('asksOf', () => {
+  const shown = {
+    mapping: { ...mapping, questions: [{ field: 'note', code: 'doubtful' as const, message: '' }] },
+    readings: [
+      {
+        field: 'note',
+        text: '01/02/2026',
+        readings: [{ format: { date: 'DMY' as const }, value: '2026-02-01' }],
+      },
+    ],
+  };
+  const words = { note: [{ value: 'weg', count: 3 }] };
+  const codes = (chosen: typeof choices) =>
+    [...asksOf(shown, chosen, words, dataset)].map(([field, open]) => [field, open.map(({ code }) => code)]);
+
+  it('lists what is missing, doubtful, not understood, and can be read in two ways', () => {
+    const note = { ...choices['note']!, format: undefined };
+    expect(codes({ ...choices, note })).toEqual([
+      ['price', ['missing']],
+      ['note', ['doubtful', 'ambiguous', 'words']],
+    ]);
+  });
+
+  it('is silent where the person has said it', () => {
+    const price = withConstant(choices['price']!, '1');
+    const note = withWord(withFormat(choices['note']!, { date: 'DMY' }), 'weg', '');
+    expect(codes({ ...choices, price, note })).toEqual([]);
+  });
+});
+
+it('keeps the words that were seen, with the counts of the whole file where there are some', () => {
+  const unmappedValues = [{ value: 'weg', count: 900, suggestion: 'false' }];
+  const whole = { ...mapping, valuesOf: 'file' as const };
+  whole.fields = mapping.fields.map((field) =>
+    field.field === 'note' ? { ...field, unmappedValues } : field,
+  );
+  const seen = wordsSeen(
+    {},
+    { mapping: whole, unknown: [{ field: 'note', values: [{ value: 'weg', count: 2 }] }] },
+  );
+  expect(seen).toEqual({ note: unmappedValues });
+  expect(wordsSeen(seen, { mapping, unknown: [] })).toEqual(seen);
+});
+
+it('says the type of a column, and takes it back', () => {
+  const said = withType({ encoding: 'utf-8' }, 'A', 'text');
+  expect(said).toEqual({ encoding: 'utf-8', types: { A: 'text' } });
+  expect(withType(said, 'A', null)).toEqual({ encoding: 'utf-8' });
+  expect(sameReading(said, { encoding: 'utf-8' })).toBe(false);
 });

@@ -113,14 +113,15 @@ export function wordsSeen(
   { unknown, mapping }: Pick<MappingPreview, 'unknown' | 'mapping'>,
 ): Record<string, Word[]> {
   const words = { ...before };
-  for (const { field, values } of unknown) {
-    // Counted over the whole file, where that was done.
-    const whole =
-      mapping.valuesOf === 'file' ? mapping.fields.find((mapped) => mapped.field === field) : undefined;
+  const add = (field: string, found: Word[]) => {
     const known = new Map((words[field] ?? []).map((word) => [word.value, word]));
-    for (const word of [...values, ...(whole?.unmappedValues ?? [])]) known.set(word.value, word);
+    for (const word of found) known.set(word.value, word);
     words[field] = [...known.values()];
-  }
+  };
+  for (const { field, values } of unknown) add(field, values);
+  // Counted over the whole file, where that was done.
+  if (mapping.valuesOf === 'file')
+    for (const { field, unmappedValues } of mapping.fields) if (unmappedValues) add(field, unmappedValues);
   return words;
 }
 
@@ -154,8 +155,9 @@ export const blocks = ({ code }: Ask): boolean =>
 
 /** What a person has to settle or to look at, by field; fields without a question are not in it. */
 export function asksOf(
-  shown: Pick<MappingPreview, 'mapping' | 'readings' | 'unknown'>,
+  shown: Pick<MappingPreview, 'mapping' | 'readings'>,
   choices: Choices,
+  words: Record<string, Word[]>,
   dataset: Dataset,
 ): Map<string, Ask[]> {
   const asks = new Map<string, Ask[]>();
@@ -179,8 +181,11 @@ export function asksOf(
     if (!kinds.some((kind) => format?.[kind] !== undefined))
       ask(reading.field, { code: 'ambiguous', reading });
   }
-  for (const { field, values } of shown.unknown)
-    if (choices[field]?.column !== null) ask(field, { code: 'words', open: values.length });
+  for (const [field, seen] of Object.entries(words)) {
+    const choice = choices[field];
+    const open = seen.filter(({ value }) => choice?.values?.[value] === undefined).length;
+    if (choice && choice.column !== null && open > 0) ask(field, { code: 'words', open });
+  }
   return asks;
 }
 
@@ -226,7 +231,31 @@ export function withOption<K extends ReadingOption>(
 }
 
 export const sameReading = (a: FileReading, b: FileReading): boolean =>
-  (['sheet', 'encoding', 'delimiter', 'quote', 'header_row'] as const).every((name) => a[name] === b[name]);
+  (['sheet', 'encoding', 'delimiter', 'quote', 'header_row'] as const).every((name) => a[name] === b[name]) &&
+  sameTypes(a.types ?? {}, b.types ?? {});
+
+const sameTypes = (a: NonNullable<FileReading['types']>, b: NonNullable<FileReading['types']>): boolean =>
+  [...new Set([...Object.keys(a), ...Object.keys(b)])].every((name) => a[name] === b[name]);
+
+export type ColumnType = NonNullable<FileReading['types']>[string];
+export const COLUMN_TYPES: ColumnType[] = [
+  'text',
+  'integer',
+  'decimal',
+  'boolean',
+  'date',
+  'timestamp',
+  'email',
+  'phone',
+  'url',
+];
+
+/** The options with the type of one column said; null leaves it to what its cells look like. */
+export function withType(options: FileReading, column: string, type: ColumnType | null): FileReading {
+  const { [column]: _, ...others } = options.types ?? {};
+  const types = type === null ? others : { ...others, [column]: type };
+  return withOption(options, 'types', Object.keys(types).length > 0 ? types : undefined);
+}
 
 /** A name for the profile, from the file's: what changes from week to week (dates, numbers) left out. */
 export function profileNameFrom(fileName: string): string {
