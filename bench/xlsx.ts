@@ -29,7 +29,7 @@ interface Measured {
 export async function benchXlsx(rows: number[]): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'waybill-bench-xlsx-'));
   const step = fileURLToPath(new URL('./intake-step.ts', import.meta.url));
-  const cli = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
+  const cli = fileURLToPath(new URL('../cli/waybill.mjs', import.meta.url));
   const missed: string[] = [];
   try {
     for (const count of rows) {
@@ -49,13 +49,10 @@ export async function benchXlsx(rows: number[]): Promise<void> {
           : null;
       if (peer) show('exceljs', peer);
       const out = openSync('/dev/null', 'w');
-      const ours: [string, () => ChildProcess][] = [
-        ['inspect', () => fork(step, ['inspect', book], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })],
-        [
-          'convert',
-          () => spawn(process.execPath, [cli, 'convert', book], { stdio: ['ignore', out, 'inherit'] }),
-        ],
-      ];
+      const ours: [string, () => ChildProcess][] = ['inspect', 'convert'].map((command) => [
+        command,
+        () => spawn(process.execPath, [cli, command, book], { stdio: ['ignore', out, 'inherit'] }),
+      ]);
       for (const [name, start] of ours) {
         const measured = await measure(start);
         show(name, measured);

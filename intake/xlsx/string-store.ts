@@ -3,12 +3,15 @@ import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 const PAGE_STRINGS = 256;
 const PAGE_SHIFT = 8;
 const MEMORY_BYTES = 8 * 1024 * 1024;
+/** Pages take whole steps of this, so that the room of one that left fits the next. */
+const STEP_BYTES = 4096;
 
 interface Page {
   number: number;
   /** Where each string begins in `data`; one more than there are strings. */
   offsets: Uint32Array;
   data: Buffer;
+  room: ArrayBuffer;
   used: boolean;
 }
 
@@ -31,6 +34,9 @@ export class StringStore {
   private lengths = new Uint32Array(256);
   private readonly resident = new Map<number, Page>();
   private residentBytes = 0;
+  /** Rooms of pages that left, by size. */
+  private readonly free = new Map<number, ArrayBuffer[]>();
+  private freeBytes = 0;
   private current: Page | null = null;
   private building = Buffer.allocUnsafeSlow(64 * 1024);
   private built = 0;
@@ -94,9 +100,8 @@ export class StringStore {
 
   private closePage(strings: number): void {
     const number = (this.count - 1) >>> PAGE_SHIFT;
-    const head = (strings + 1) * 4;
-    const bytes = Buffer.allocUnsafeSlow(head + this.built);
-    const page = pageOf(number, strings, bytes);
+    const length = (strings + 1) * 4 + this.built;
+    const page = this.pageOf(number, strings, length);
     page.offsets.set(this.bounds.subarray(0, strings + 1));
     this.building.copy(page.data, 0, 0, this.built);
     this.built = 0;
@@ -108,29 +113,46 @@ export class StringStore {
       lengths.set(this.lengths);
       this.lengths = lengths;
     }
-    this.lengths[number] = bytes.length;
+    this.lengths[number] = length;
     this.keep(page);
   }
 
   private fetch(number: number): Page {
-    const bytes = Buffer.allocUnsafeSlow(this.lengths[number]!);
-    for (let at = 0; at < bytes.length;) {
-      const read = readSync(this.file!, bytes, at, bytes.length - at, this.starts[number]! + at);
+    const strings = Math.min(PAGE_STRINGS, this.count - number * PAGE_STRINGS);
+    const length = this.lengths[number]!;
+    const page = this.pageOf(number, strings, length);
+    const bytes = Buffer.from(page.room, 0, length);
+    for (let at = 0; at < length;) {
+      const read = readSync(this.file!, bytes, at, length - at, this.starts[number]! + at);
       if (read === 0) throw new Error('the file of strings is shorter than what was written');
       at += read;
     }
-    const page = pageOf(number, Math.min(PAGE_STRINGS, this.count - number * PAGE_STRINGS), bytes);
     this.keep(page);
     return page;
   }
 
+  private pageOf(number: number, strings: number, length: number): Page {
+    const size = Math.ceil(length / STEP_BYTES) * STEP_BYTES;
+    const known = this.free.get(size)?.pop();
+    if (known) this.freeBytes -= size;
+    const room = known ?? new ArrayBuffer(size);
+    const head = (strings + 1) * 4;
+    return {
+      number,
+      offsets: new Uint32Array(room, 0, strings + 1),
+      data: Buffer.from(room, head, length - head),
+      room,
+      used: false,
+    };
+  }
+
   private keep(page: Page): void {
     this.resident.set(page.number, page);
-    this.residentBytes += page.data.length;
+    this.residentBytes += page.room.byteLength;
     if (this.residentBytes > this.memoryBytes) this.evict(page);
   }
 
-  /** A page that was used since it was last looked at gets a second chance. */
+  /** A page that was used since it was last looked at gets a second chance. What `find` found is good until then. */
   private evict(kept: Page): void {
     for (const page of this.resident.values()) {
       if (this.residentBytes <= this.memoryBytes) break;
@@ -141,27 +163,26 @@ export class StringStore {
         this.resident.set(page.number, page);
         continue;
       }
-      this.residentBytes -= page.data.length;
       if (this.starts[page.number]! < 0) this.spill(page);
+      this.residentBytes -= page.room.byteLength;
+      this.release(page.room);
     }
+  }
+
+  private release(room: ArrayBuffer): void {
+    if (this.freeBytes > this.memoryBytes / 2) return;
+    this.freeBytes += room.byteLength;
+    const free = this.free.get(room.byteLength);
+    if (free) free.push(room);
+    else this.free.set(room.byteLength, [room]);
   }
 
   private spill(page: Page): void {
     this.file ??= openSync(this.spillPath, 'w+', 0o600);
-    const bytes = Buffer.from(page.offsets.buffer);
+    const bytes = Buffer.from(page.room, 0, this.lengths[page.number]);
     for (let at = 0; at < bytes.length;)
       at += writeSync(this.file, bytes, at, bytes.length - at, this.fileBytes + at);
     this.starts[page.number] = this.fileBytes;
     this.fileBytes += bytes.length;
   }
-}
-
-function pageOf(number: number, strings: number, bytes: Buffer): Page {
-  const head = (strings + 1) * 4;
-  return {
-    number,
-    offsets: new Uint32Array(bytes.buffer, bytes.byteOffset, strings + 1),
-    data: bytes.subarray(head),
-    used: false,
-  };
 }

@@ -43,7 +43,7 @@ const LIMITS = { maxEntries: 10_000, maxRatio: 100 };
 const NODE_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=256', '--v8-pool-size=1'];
 /** Code that is compiled already saves the compiler, a third of the process. */
 const ENVIRONMENT = {
-  NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/waybill', import.meta.url)),
+  NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url)),
   MALLOC_ARENA_MAX: '1',
 };
 
