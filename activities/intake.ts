@@ -23,6 +23,7 @@ import { inspectFile } from '../intake/inspect.ts';
 import { checkMapping, proposeMapping, thresholdFrom, withHeaders } from '../intake/mapping.ts';
 import { moveMapping } from '../intake/moved-mapping.ts';
 import { countInFile } from '../intake/profile/unmapped-values.ts';
+import { withSaidTypes } from '../intake/said-types.ts';
 import { sheetQuestion } from '../intake/sheet-question.ts';
 import {
   add,
@@ -128,15 +129,16 @@ export function createIntakeActivities(deps: ActivityDeps) {
           await passScanner(deps, deps.scanner, row, rawPath, signal);
           source = createReadStream(rawPath, { highWaterMark: SPOOL_READ_BYTES });
         }
-        const manifest = await inspectFile({
+        const options = await readingOf(pool, {
+          tenantId: row.tenant_id,
+          dataset: row.dataset,
+          options: row.options,
+        });
+        const inspected = await inspectFile({
           source,
           spool: { rawPath, canonicalPath: join(attempt, 'canonical'), rawIsSource: scanned },
           fileName: row.file_name,
-          options: await readingOf(pool, {
-            tenantId: row.tenant_id,
-            dataset: row.dataset,
-            options: row.options,
-          }),
+          options,
           signal,
           onProgress({ bytesRead, records }) {
             if (Date.now() - noted < 400) return;
@@ -147,6 +149,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
             );
           },
         });
+        const manifest = withSaidTypes(inspected, options.types);
         if (row.file_sha256 !== null && row.file_sha256 !== manifest.sha256) {
           throw new ImportRefused(
             'sha256_mismatch',

@@ -45,7 +45,7 @@ const WHAT_PROBLEMS_MEAN = {
   413: 'Larger than allowed.',
   415: 'Not a kind of content that is taken.',
   422: 'Understood, and wrong.',
-  429: 'Too many tries; wait.',
+  429: 'Too many at once; wait as long as Retry-After says.',
   503: 'Something that this needs does not answer.',
 };
 const PROBLEMS = Object.fromEntries(
