@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestApp, type TestApp } from '../test/api.ts';
 
@@ -87,9 +88,15 @@ describe('actions', () => {
       unmappedColumns: [1],
       questions: [],
     };
+    const columns = ['Nr', 'Titel'].map((name) => ({ name, original: name, type: 'text' }));
+    const key = `default/manifest-${randomUUID()}.json`;
+    await app.deps.store.write(key, Buffer.from(JSON.stringify({ columns })), {
+      contentType: 'application/json',
+    });
     const id = await app.makeImport({
       status: 'waiting',
       waiting_for: app.owner.json({ what: 'mapping' }),
+      manifest_key: key,
       mapping_proposal: app.owner.json(mapping),
     });
     const confirm = (fields: object[]) => act(id, 'confirm-mapping', { fields });
@@ -113,5 +120,6 @@ describe('actions', () => {
       status: 409,
       body: { code: 'not_possible' },
     });
+    await app.deps.store.remove(key);
   });
 });
