@@ -19,4 +19,4 @@ it('has types made from the contract as it is now', async () => {
   } finally {
     rmSync(path, { recursive: true });
   }
-});
+}, 30_000);
