@@ -5,8 +5,9 @@ import { once } from 'node:events';
  * A catalogue of five columns, about 95 bytes a row, keys unique and in no order, every 50th description quoted with a
  * line break in it. The same arguments write the same file.
  * @param changed every so many-th price differs from the file without it; 0 for none.
+ * @param apart the numbers in the keys lie so far apart: 20 spreads 1M rows over the keys of 20M.
  */
-export async function writeProductsFile(path: string, rows: number, changed = 0): Promise<void> {
+export async function writeProductsFile(path: string, rows: number, changed = 0, apart = 1): Promise<void> {
   const out = createWriteStream(path, { highWaterMark: 1 << 20 });
   let text = 'sku,name,description,price,quantity\n';
   // A step that shares no factor with the count visits every number once, far apart.
@@ -17,7 +18,7 @@ export async function writeProductsFile(path: string, rows: number, changed = 0)
       n % 50 === 0
         ? `"Quoted, with a comma and\na line break, product number ${at}"`
         : `A description of the product number ${at} which is long`;
-    text += `SKU${String(at).padStart(8, '0')},Product name ${at},${description},${price.toFixed(2)},${at % 1000}\n`;
+    text += `SKU${String(at * apart).padStart(8, '0')},Product name ${at},${description},${price.toFixed(2)},${at % 1000}\n`;
     if (text.length > 1 << 18) {
       if (!out.write(text)) await once(out, 'drain');
       text = '';

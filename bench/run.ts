@@ -12,13 +12,18 @@ const { values, positionals } = parseArgs({
   options: {
     rows: { type: 'string', default: DEFAULT_ROWS },
     runs: { type: 'string', default: '3' },
+    large: { type: 'boolean', default: false },
     imports: { type: 'string', default: '1000' },
   },
 });
 
 switch (positionals[0] ?? 'load') {
   case 'load':
-    await benchLoad({ rows: values.rows.split(',').map(Number), runs: Number(values.runs) });
+    await benchLoad({
+      rows: values.rows.split(',').map(Number),
+      runs: Number(values.runs),
+      large: values.large,
+    });
     break;
   case 'fairness':
     await benchFairness();
