@@ -7,7 +7,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { openBrowser } from './browser.ts';
-import { japanese, products, unclear, type TestFile } from './files.ts';
+import { eitherDate, japanese, oldMill, products, twoSheets, unclear, type TestFile } from './files.ts';
 import { startInstance } from './instance.ts';
 
 const folder = process.argv[2] ?? join(import.meta.dirname, '..', '..', 'docs', 'screenshots');
@@ -81,6 +81,27 @@ try {
   const mapping = await start(APPLY);
   await ends('waiting');
 
+  await choose(await twoSheets('spring.xlsx'), 'products');
+  const sheets = await start(APPLY);
+  await ends('waiting');
+  await choose(eitherDate('prices_2026.csv'), 'price_list');
+  const dates = await start(APPLY);
+  await ends('waiting');
+  await choose(oldMill('old_mill_nov.csv', 1), 'products');
+  await start(APPLY);
+  await ends('waiting');
+  await page.getByLabel('Encoding', { exact: true }).selectOption('windows-1250');
+  await page.getByLabel('Column in the file: SKU').selectOption({ label: 'Dings' });
+  await page.getByLabel('Field for Was es ist').selectOption({ label: 'Name' });
+  await page.getByLabel('Field for Da').selectOption({ label: 'Active' });
+  await page.getByLabel('Meaning of “da”').selectOption({ label: 'yes' });
+  await shoot(page, 'mapping-settling-1440-light');
+  await page.getByLabel('Meaning of “weg”').selectOption({ label: 'no' });
+  await page.getByRole('checkbox', { name: 'Keep as a profile' }).check();
+  await page.getByRole('textbox', { name: 'Keep as a profile' }).fill('old-mill');
+  await page.getByRole('button', { name: 'Read again and go on' }).click();
+  await ends('completed', 'completed_with_issues');
+
   await choose(products('shop_prices.csv', 10_000, { brokenEvery: 12, round: 1 }));
   await shoot(page, 'new-import-chosen-1440-light');
   const review = await start('Check only');
@@ -103,6 +124,8 @@ try {
     ['run-activity', `${done}?tab=activity`],
     ['run-proof', `${done}?tab=proof`],
     ['run-needs-mapping', mapping],
+    ['mapping-sheets', sheets],
+    ['mapping-dates', dates],
     ['run-needs-decision', review],
     ['run-paused', paused],
     ['run-refused', refused],
@@ -110,6 +133,8 @@ try {
     ['dataset-records', '/datasets/products'],
     ['dataset-fields', '/datasets/products?tab=fields'],
     ['dataset-empty', '/datasets/clients'],
+    ['profiles', '/profiles'],
+    ['profile', '/profiles/products/old-mill'],
     ['settings', '/settings'],
     ['not-found', '/imports/00000000-0000-4000-8000-000000000000'],
   ];
@@ -118,7 +143,9 @@ try {
     'new-import',
     'run-completed',
     'run-issues',
+    'run-needs-mapping',
     'run-needs-decision',
+    'profile',
     'run-paused',
     'settings',
     'dataset-fields',
