@@ -38,7 +38,7 @@ export async function benchLineage({ imports, rows }: { imports: number; rows: n
            'sku' || n as _k1, 'SKU' || n as v_sku, 'name ' || n as v_name, null::jsonb as _issues, null::jsonb as _raw from generate_series(1, ${rows}) n`,
       );
       await pool.query(
-        `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest) values ($1, 1, 1, 1, $2, $2, 0)`,
+        `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest) values ($1, 1, 1, 1, $2::int, $2::int, 0)`,
         [import_id, rows],
       );
       await pool.query(
@@ -56,7 +56,7 @@ export async function benchLineage({ imports, rows }: { imports: number; rows: n
       });
       seconds += (performance.now() - since) / 1000;
     }
-    await pool.query('vacuum analyze waybill.key_blocks; vacuum analyze waybill.key_maps');
+    for (const table of ['key_blocks', 'key_maps']) await pool.query(`vacuum analyze waybill.${table}`);
     const [size] = (
       await pool.query<{ blocks: number; table: string; index: string }>(
         `select (select count(*) from waybill.key_blocks) as blocks, pg_size_pretty(sum(pg_table_size(inhrelid))) as table,

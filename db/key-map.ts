@@ -7,7 +7,7 @@ import { imagesTable, indexLedger, planTable } from './plan.ts';
 const ROWS_PER_BLOCK = 24;
 
 /** Types whose equal values have equal hashes of their own; of every other the text is hashed. */
-const HASHED =
+export const HASHED =
   /^(text|character varying|character|numeric|bigint|integer|smallint|uuid|date|timestamp|boolean)\b/;
 
 /** The hash of a key, the same for every import whose key is equal. */

@@ -264,6 +264,21 @@ describe('conflicts are listed and left alone, or forced', () => {
     await undo(later);
     expect(await undo(staged)).toMatchObject({ result: result({ removed: 2 }) });
     expect(await records()).toEqual([]);
+    await expect(begin(staged)).rejects.toMatchObject({ code: 'WB409', hint: 'nothing_to_undo' });
+  });
+
+  it('by force, what a later import has too, and that import says so', async () => {
+    const staged = await imported([{ sku: 'a', name: 'A' }]);
+    const later = await imported([{ sku: 'a', name: 'A' }]);
+    expect(await undo(staged, { ...SKIP, seenLater: 'force' })).toMatchObject({
+      result: result({ removed: 1 }),
+    });
+    const audit = await pool.query(`select actor, action, detail from waybill.audit where import_id = $1`, [
+      later.importId,
+    ]);
+    expect(audit.rows).toEqual([
+      { actor: 'Aiko', action: 'records_undone', detail: { by: staged.importId, revert: 1, records: 1 } },
+    ]);
   });
 
   it('an import that came before is not in the way of a later one', async () => {

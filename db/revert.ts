@@ -1,7 +1,8 @@
 import type pg from 'pg';
-import { comparable, LANES } from './apply-program.ts';
+import { LANES } from './apply-program.ts';
 import { quoteName, withCancellableTransaction, withClient, withTransaction } from './connect.ts';
 import type { ImportRow } from './control.ts';
+import { HASHED } from './key-map.ts';
 import {
   countDecisions,
   decisions,
@@ -69,7 +70,8 @@ function writeProgram(shape: Shape, table: string): Record<string, unknown> {
 }
 
 function rowHash(shape: Shape, alias: string): string {
-  const column = (name: string, type: string) => comparable(type, `${alias}.${quoteName(name)}`);
+  const column = (name: string, type: string) =>
+    `${alias}.${quoteName(name)}${HASHED.test(type) ? '' : '::text'}`;
   return `hash_record_extended(row(${[
     ...['_place', '_record', '_kind', '_decision', '_forced', ...shape.keys.map((key) => key.name)].map(
       (name) => `${alias}.${name}`,

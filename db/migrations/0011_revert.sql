@@ -99,6 +99,9 @@ begin
     raise exception 'Only an import that has ended can be undone. Cancel it first.' using errcode = 'WB409', hint = 'not_ended';
   elsif not exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated > 0) then
     raise exception 'This import changed nothing, so there is nothing to undo.' using errcode = 'WB409', hint = 'nothing_to_undo';
+  elsif i.status = 'reverted' and (select v.state = 'done' and (v.result ->> 'skipped')::bigint + (v.result ->> 'failed')::bigint = 0
+      from waybill.reverts v where v.import_id = i.import_id order by v.revert desc limit 1) then
+    raise exception 'Everything that this import changed has been undone.' using errcode = 'WB409', hint = 'nothing_to_undo';
   elsif i.finished_at + p_window < clock_timestamp()
      or to_regclass('stage.images_' || i.lock_key) is null then
     raise exception 'The time in which this import could be undone is over: what it replaced is no longer kept.'
@@ -184,6 +187,16 @@ begin
   insert into waybill.audit (tenant_id, import_id, actor, action, reason, detail)
   values (i.tenant_id, i.import_id, p_actor, case p_state when 'done' then 'reverted' else 'revert_' || p_state end,
     p_reason, jsonb_build_object('revert', r.revert, 'result', total));
+  -- The later imports whose records were undone too, by force, say so themselves.
+  if r.on_conflict ->> 'seenLater' = 'force' and r.planned_at is not null then
+    execute format('insert into waybill.audit (tenant_id, import_id, actor, action, reason, detail)
+      select $1, _seen_by, $2, ''records_undone'', $3, jsonb_build_object(''by'', $4, ''revert'', $5, ''records'', count(*))
+      from %s p where _seen_by is not null and _decision in (''remove'', ''restore'') and exists (
+        select from waybill.revert_receipts c join waybill.revert_batches b using (import_id, revert, batch)
+        where c.import_id = $4 and c.revert = $5 and p._place between b.first_place and b.last_place)
+      group by _seen_by', waybill.revert_table(i.lock_key, r.revert))
+    using i.tenant_id, p_actor, p_reason, i.import_id, r.revert;
+  end if;
   update waybill.imports set waiting_for = null,
     status = case p_state when 'done' then 'reverted' when 'unproven' then 'unproven' else r.status_before end,
     error = case p_state when 'unproven' then jsonb_build_object('code', 'revert_unproven', 'message',
