@@ -56,6 +56,7 @@ export async function rebuildCanonical({
       path: spool.rawPath,
       canonicalPath: part,
       sheet: manifest.sheet,
+      onlySheet: true,
       maxUnpackedBytes,
       signal,
     });
