@@ -188,13 +188,15 @@ test('plan stops before anything is written; apply and discard answer it', async
 });
 
 test('a run is proven, its rows are handed out by what came of them, and it is undone', async () => {
-  const path = fileOf([...lines('R', 5), 'R-x,Wrong price,abc']);
+  const path = fileOf([...lines('R', 30), 'R-x,Wrong price,abc']);
   const { id } = JSON.parse((await waybill('import', path, '-d', 'products', '--json')).stdout);
   const proof = await waybill('proof', id);
   expect(proof.code).toBe(0);
-  expect(proof.stdout).toMatch(/^ok {4}the receipts add up to created: 5\n/);
+  expect(proof.stdout).toMatch(
+    /^ok {4}the file has so many records: 31\nok {4}the receipts add up to created: 30\n/,
+  );
   expect(proof.stdout).not.toContain('NOT');
-  expect((await waybill('proof', id, '--sql')).stdout).toMatch(/^-- .*: 5\nselect .*;\n/);
+  expect((await waybill('proof', id, '--sql')).stdout).toMatch(/^-- .*: 31\nselect .*;\n/);
   expect(JSON.parse((await waybill('proof', id, '--json')).stdout)).toMatchObject({ ok: true, import: id });
   expect((await waybill('results', id, '--kind', 'failed')).stdout).toBe(
     '\ufeffsku,name,price\r\nR-x,Wrong price,abc\r\n',
@@ -204,12 +206,12 @@ test('a run is proven, its rows are handed out by what came of them, and it is u
   await owner`update catalog.products set name = 'by hand' where sku = 'R-0'`;
   const looked = await waybill('revert', id, '--preview');
   expect(looked.code).toBe(0);
-  expect(looked.stdout).toMatch(/remove {3}4 records[^]*leave {4}1 in conflict \(1 changed since/);
+  expect(looked.stdout).toMatch(/remove {3}29 records[^]*leave {4}1 in conflict \(1 changed since/);
   expect(looked.stdout).toMatch(/r-0 +2 +created +changed since: name is by hand/);
-  expect(await rowsOf('R')).toBe(5);
+  expect(await rowsOf('R')).toBe(30);
   const undone = await waybill('revert', id);
   expect(undone.code).toBe(3);
-  expect(undone.stdout).toMatch(/done\n {2}4 removed, 0 restored, 1 left as they are/);
+  expect(undone.stdout).toMatch(/done\n {2}29 removed, 0 restored, 1 left as they are/);
   expect(await rowsOf('R')).toBe(1);
   expect((await waybill('revert', id, '--force', 'changed', '--json')).code).toBe(0);
   expect(await rowsOf('R')).toBe(0);

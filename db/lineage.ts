@@ -3,7 +3,7 @@ import { quoteName, quoteText, withClient } from './connect.ts';
 import { keyColumns, keyHash } from './key-map.ts';
 import { revertTable } from './later-imports.ts';
 import { FATES, ledgerRows, type Fate } from './ledger.ts';
-import { imagesTable, planTable } from './plan.ts';
+import { imagesTable } from './plan.ts';
 import { planKey, type Target } from './target.ts';
 
 type Values = Record<string, string | null>;
@@ -55,24 +55,30 @@ const textObject = (source: string, prefix: string): string =>
 interface Shape {
   importId: string;
   lockKey: number;
+  fileName: string;
+  createdBy: string;
+  status: string;
   keys: { name: string; type: string }[];
   images: boolean;
   values: boolean;
   reverts: number[];
 }
 
-async function shapeOf(client: pg.PoolClient, lockKey: number): Promise<Shape | null> {
-  const [found] = (
-    await client.query<Omit<Shape, 'keys'> & { planned: boolean }>(
-      `select import_id as "importId", lock_key as "lockKey", to_regclass($2) is not null as planned, to_regclass($3) is not null as images,
-         exists (select from pg_attribute where attrelid = to_regclass($2) and attname like 'v\\_%') as values,
-         array(select r.revert from waybill.reverts r where r.import_id = i.import_id and r.planned_at is not null
-           and to_regclass('stage.revert_' || i.lock_key || '_' || r.revert) is not null order by 1 desc) as reverts
-       from waybill.imports i where lock_key = $1`,
-      [lockKey, planTable(lockKey), imagesTable(lockKey)],
-    )
-  ).rows;
-  return found?.planned ? { ...found, keys: await keyColumns(client, lockKey) } : null;
+/** What is (still) kept of each import, by lock key; those without a ledger are left out. */
+async function shapesOf(client: pg.PoolClient, lockKeys: number[]): Promise<Map<number, Shape>> {
+  const found = await client.query<Shape>(
+    `select i.import_id as "importId", i.lock_key as "lockKey", i.file_name as "fileName", i.created_by as "createdBy", i.status,
+       to_regclass('stage.images_' || i.lock_key) is not null as images, a.keys, a.values,
+       array(select r.revert from waybill.reverts r where r.import_id = i.import_id and r.planned_at is not null
+         and to_regclass('stage.revert_' || i.lock_key || '_' || r.revert) is not null order by 1 desc) as reverts
+     from waybill.imports i cross join lateral (
+       select json_agg(json_build_object('name', attname, 'type', format_type(atttypid, atttypmod)) order by attnum) filter (where attname ~ '^_k[0-9]+$') as keys,
+         bool_or(attname like 'v\\_%') as values
+       from pg_attribute where attrelid = to_regclass('stage.plan_' || i.lock_key) and attnum > 0 and not attisdropped) a
+     where i.lock_key = any($1::bigint[]) and a.keys is not null`,
+    [lockKeys],
+  );
+  return new Map(found.rows.map((shape) => [shape.lockKey, shape]));
 }
 
 /** One row of an import's ledger with everything that is known of it. */
@@ -98,7 +104,7 @@ function outcomeStatement(
       left join waybill.revert_outcomes o on o.import_id = ${id} and o.revert = ${revert} and o.record = e._record
       where e._record = l._record`,
   );
-  return `select ${id} as "importId", l._record as record, l._line as line, l.fate, l.at, l.key, l.code, l.message, l._winner as winner,
+  return `select ${lockKey}::bigint as "lockKey", ${id} as "importId", l._record as record, l._line as line, l.fate, l.at, l.key, l.code, l.message, l._winner as winner,
       l._offset as offset, l._bytes as bytes, l._raw as raw,
       ${values ? textObject('l.whole', 'v') : 'null::jsonb'} as values,
       ${images ? `case when not i._created then ${textObject('i', 'b')} end` : 'null::jsonb'} as before,
@@ -109,23 +115,29 @@ function outcomeStatement(
     from (${row}) l ${images ? `left join ${imagesTable(lockKey)} i on i._record = l._record` : ''}`;
 }
 
-async function outcomeOf(client: pg.PoolClient, shape: Shape, record: number): Promise<RowOutcome | null> {
-  const [row] = (await client.query<RowOutcome>(outcomeStatement(shape, record))).rows;
-  if (!row) return null;
-  const created = row.fate === 'created';
-  return {
+/** Several rows in one statement: what a page costs is mostly how often the database is asked. */
+async function outcomesOf(
+  client: pg.PoolClient,
+  rows: { shape: Shape; record: number }[],
+): Promise<(RowOutcome & { lockKey: number })[]> {
+  if (rows.length === 0) return [];
+  const statement = rows
+    .map(({ shape, record }) => `(${outcomeStatement(shape, record)})`)
+    .join(' union all ');
+  const found = await client.query<RowOutcome & { lockKey: number }>(statement);
+  return found.rows.map((row) => ({
     ...row,
     // A created record is what the row said, unless a trigger had a word in it.
-    after: row.after ?? (created ? row.values : null),
+    after: row.after ?? (row.fate === 'created' ? row.values : null),
     reverts: row.reverts.map((one) => ({ ...one, at: new Date(one.at) })),
-  };
+  }));
 }
 
 /** A row of an import and what came of it; null where the import has no such row or its ledger is no longer kept. */
 export async function findRow(pool: pg.Pool, lockKey: number, record: number): Promise<RowOutcome | null> {
   return withClient(pool, async (client) => {
-    const shape = await shapeOf(client, lockKey);
-    return shape && outcomeOf(client, shape, record);
+    const shape = (await shapesOf(client, [lockKey])).get(lockKey);
+    return (shape && (await outcomesOf(client, [{ shape, record }]))[0]) ?? null;
   });
 }
 
@@ -179,26 +191,25 @@ export async function recordHistory(
     const recent = await unmapped(client, { turn, tenantId, keys, values, before, fates });
     const found = [...mapped.rows, ...recent].sort((a, b) => b.lock_key - a.lock_key || b.record - a.record);
 
-    const entries: HistoryEntry[] = [];
-    let at = 0;
     // A page ends between two imports.
-    while (
-      at < found.length &&
-      (entries.length < ask.limit || found[at]!.lock_key === found[at - 1]!.lock_key)
-    ) {
-      const { lock_key, record } = found[at++]!;
-      const shape = await shapeOf(client, lock_key);
-      const outcome = shape && (await outcomeOf(client, shape, record));
+    let end = Math.min(ask.limit, found.length);
+    while (end > 0 && end < found.length && found[end]!.lock_key === found[end - 1]!.lock_key) end++;
+    const shapes = await shapesOf(client, [...new Set(found.slice(0, end).map(({ lock_key }) => lock_key))]);
+    const outcomes = await outcomesOf(
+      client,
+      found.slice(0, end).flatMap(({ lock_key, record }) => {
+        const shape = shapes.get(lock_key);
+        return shape ? [{ shape, record }] : [];
+      }),
+    );
+    const entries = outcomes
       // Two keys may share a hash.
-      if (!outcome || !outcome.key.every((value, n) => value === values[n])) continue;
-      const [run] = (
-        await client.query<{ fileName: string; createdBy: string; status: string }>(
-          'select file_name as "fileName", created_by as "createdBy", status from waybill.imports where lock_key = $1',
-          [lock_key],
-        )
-      ).rows;
-      entries.push({ ...outcome, ...run! });
-    }
+      .filter((outcome) => outcome.key.every((value, n) => value === values[n]))
+      .sort((a, b) => b.lockKey - a.lockKey || b.record - a.record)
+      .map(({ lockKey, ...outcome }): HistoryEntry => {
+        const { fileName, createdBy, status } = shapes.get(lockKey)!;
+        return { ...outcome, fileName, createdBy, status };
+      });
     const record = await client.query<{ now: Values }>(
       `select (select jsonb_object_agg(k, v) from jsonb_each_text(to_jsonb(t)) e (k, v)) as now from ${target.name} t
        where ${target.key
@@ -214,7 +225,7 @@ export async function recordHistory(
     return {
       record: record.rows[0]?.now ?? null,
       entries,
-      next: at < found.length ? found[at - 1]!.lock_key : null,
+      next: end < found.length ? found[end - 1]!.lock_key : null,
     };
   });
 }

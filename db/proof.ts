@@ -49,6 +49,11 @@ export async function proofChecks(
   const check = (name: string, expected: number, sql: string) =>
     checks.push({ name, expected, sql: sql.replaceAll(/\s+/g, ' ').trim() });
 
+  check(
+    'the file has so many records',
+    n('input'),
+    `select coalesce(input_accepted + input_rejected, 0) from waybill.imports where import_id = ${id}`,
+  );
   for (const outcome of ['created', 'updated', 'unchanged', 'stale', 'failed']) {
     check(
       `the receipts add up to ${outcome}`,
