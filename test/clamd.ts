@@ -16,7 +16,8 @@ const CACHE = join(import.meta.dirname, '../node_modules/.cache/waybill/clamd');
 
 /** Finds clamd, or fetches Debian's package and unpacks it beside the other caches: nothing is installed. */
 function findClamd(): { program: string; libraries: string } | { missing: string } {
-  if (spawnSync('clamd', ['--version']).status === 0) return { program: 'clamd', libraries: '' };
+  for (const program of ['clamd', '/usr/sbin/clamd'])
+    if (spawnSync(program, ['--version']).status === 0) return { program, libraries: '' };
   if (!existsSync(CACHE)) {
     if (spawnSync('apt-get', ['--version']).status !== 0)
       return { missing: 'there is no clamd, and no apt-get to fetch one' };
@@ -38,7 +39,13 @@ function findClamd(): { program: string; libraries: string } | { missing: string
         spawnSync('dpkg-deb', ['-x', archive, unpacked]);
       mkdirSync(join(CACHE, '..'), { recursive: true });
       spawnSync('cp', ['-r', unpacked, `${CACHE}.${process.pid}`]);
-      renameSync(`${CACHE}.${process.pid}`, CACHE);
+      try {
+        renameSync(`${CACHE}.${process.pid}`, CACHE);
+      } catch (error) {
+        // Another test file was faster.
+        if (!existsSync(CACHE)) throw error;
+        rmSync(`${CACHE}.${process.pid}`, { recursive: true, force: true });
+      }
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
