@@ -227,6 +227,22 @@ describe('segments', { timeout: 30_000 }, () => {
     await expect(pool.run(job, () => {})).rejects.toThrow('closed');
   });
 
+  it('share a thread: one whose chunks nobody takes holds up no other', async () => {
+    const manifest = await inspect(Buffer.from(`sku\n${'abcdefghij\n'.repeat(100_000)}`));
+    const [job] = jobs(manifest, [plain('sku', 0)]) as [SegmentJob];
+    const pool = createSegmentPool({ threads: 1 });
+    try {
+      let take = () => {};
+      const slow = pool.run(job, () => new Promise<void>((resolve) => (take = resolve)));
+      expect((await pool.run(job, () => {})).accepted).toBe(manifest.rows);
+      const taking = setInterval(() => take(), 1);
+      expect((await slow).accepted).toBe(manifest.rows);
+      clearInterval(taking);
+    } finally {
+      await pool.close();
+    }
+  });
+
   it('replace a thread that dies or never stops', async () => {
     const manifest = await inspect(Buffer.from(`sku,name\n${`${'a'.repeat(40)}!,b\n`}`));
     const pool = createSegmentPool({ threads: 1 });

@@ -1,9 +1,14 @@
 import { Worker } from 'node:worker_threads';
-import { CREDITS, STOPPED, type ThreadReport, type ThreadTask } from './segment-thread.ts';
+import { CREDITS, STOPPED, type ThreadData, type ThreadReport, type ThreadTask } from './segment-thread.ts';
 import type { SegmentJob, SegmentResult } from './types.ts';
 
 /** Chunks of one job on their way and not yet taken. */
 const CHUNKS_AHEAD = 3;
+/**
+ * Jobs of one thread, in turns: two connections are kept busy by one parser, which is far faster than they are, and a
+ * thread takes 17 MB.
+ */
+const JOBS_A_THREAD = 2;
 /** A thread that has not stopped by then (a pattern that never ends) is ended. */
 const STOP_WITHIN_MS = 2000;
 
@@ -18,38 +23,59 @@ export interface SegmentPool {
   close(): Promise<void>;
 }
 
+interface Seat {
+  thread: Worker;
+  bell: Int32Array;
+  jobs: number;
+  /** Jobs that were told to stop: if they do not, the thread is ended, so it gets no others meanwhile. */
+  stopping: number;
+}
+
 interface Waiting {
-  start(thread: Worker): void;
+  start(seat: Seat): void;
   fail(error: unknown): void;
 }
 
 export function createSegmentPool({ threads }: { threads: number }): SegmentPool {
-  const idle: Worker[] = [];
-  const living = new Set<Worker>();
+  const seats = new Set<Seat>();
   const queue: Waiting[] = [];
   let closed = false;
+  let made = 0;
 
-  const spawn = (): Worker => {
+  const spawn = (): Seat => {
+    const bell = new SharedArrayBuffer(4);
     const thread = new Worker(new URL('./segment-thread.ts', import.meta.url), {
       execArgv: [],
+      workerData: { bell } satisfies ThreadData,
       // A young generation of 2 MB instead of 48: a thread makes few objects, and they die at once.
       resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 },
     });
-    living.add(thread);
+    const seat: Seat = { thread, bell: new Int32Array(bell), jobs: 0, stopping: 0 };
+    thread.setMaxListeners(4 * JOBS_A_THREAD + 4);
+    seats.add(seat);
     // Between jobs nobody else listens: without this a thread that dies idle would end the process.
     thread.on('error', () => {});
     thread.on('exit', () => {
-      living.delete(thread);
-      const at = idle.indexOf(thread);
-      if (at >= 0) idle.splice(at, 1);
+      seats.delete(seat);
       serve();
     });
-    return thread;
+    return seat;
+  };
+
+  /** The least busy thread: an idle one, a new one, or one that has room beside what it does. */
+  const freeSeat = (): Seat | null => {
+    const [least] = [...seats].sort((a, b) => a.jobs - b.jobs);
+    if (least?.jobs === 0) return least;
+    if (seats.size < threads) return spawn();
+    return least && least.jobs < JOBS_A_THREAD && least.stopping === 0 ? least : null;
   };
 
   const serve = (): void => {
-    while (!closed && queue.length > 0 && (idle.length > 0 || living.size < threads)) {
-      queue.shift()!.start(idle.pop() ?? spawn());
+    while (!closed && queue.length > 0) {
+      const seat = freeSeat();
+      if (!seat) return;
+      seat.jobs++;
+      queue.shift()!.start(seat);
     }
   };
 
@@ -58,12 +84,12 @@ export function createSegmentPool({ threads }: { threads: number }): SegmentPool
       if (closed) return reject(new Error('The segment pool is closed.'));
       if (signal?.aborted) return reject(signal.reason);
       const waiting: Waiting = {
-        start: (thread) => {
+        start: (seat) => {
           signal?.removeEventListener('abort', leave);
-          runOn(thread, job, onChunk, signal)
+          runOn(seat, ++made, job, onChunk, signal)
             .then(resolve, reject)
             .finally(() => {
-              if (living.has(thread)) idle.push(thread);
+              seat.jobs--;
               serve();
             });
         },
@@ -81,14 +107,15 @@ export function createSegmentPool({ threads }: { threads: number }): SegmentPool
   const close = async (): Promise<void> => {
     closed = true;
     for (const waiting of queue.splice(0)) waiting.fail(new Error('The segment pool is closed.'));
-    await Promise.all([...living].map((thread) => thread.terminate()));
+    await Promise.all([...seats].map(({ thread }) => thread.terminate()));
   };
 
   return { run, close };
 }
 
 function runOn(
-  thread: Worker,
+  seat: Seat,
+  id: number,
   job: SegmentJob,
   onChunk: OnChunk,
   signal?: AbortSignal,
@@ -96,22 +123,29 @@ function runOn(
   const control = new SharedArrayBuffer(8);
   const state = new Int32Array(control);
   state[CREDITS] = CHUNKS_AHEAD;
+  const { thread, bell } = seat;
+  const ring = () => {
+    Atomics.add(bell, 0, 1);
+    Atomics.notify(bell, 0);
+  };
   return new Promise((resolve, reject) => {
     let taken: Promise<void> = Promise.resolve();
     let failure: { error: unknown } | null = null;
     let deadline: NodeJS.Timeout | undefined;
+    let stopping = false;
 
     const stop = (error: unknown) => {
       if (failure) return;
       failure = { error };
+      seat.stopping++;
+      stopping = true;
       Atomics.store(state, STOPPED, 1);
-      // A credit as well, so that a thread that waits for one wakes up.
-      Atomics.add(state, CREDITS, 1);
-      Atomics.notify(state, CREDITS);
+      ring();
       deadline = setTimeout(() => void thread.terminate(), STOP_WITHIN_MS);
     };
     const end = (settle: () => void) => {
       clearTimeout(deadline);
+      if (stopping) seat.stopping--;
       signal?.removeEventListener('abort', onAbort);
       thread.off('message', onMessage);
       thread.off('error', onError);
@@ -125,6 +159,7 @@ function runOn(
     const onExit = (code: number) =>
       end(() => reject(new Error(`The thread that parsed a segment ended (exit code ${code}).`)));
     const onMessage = (report: ThreadReport) => {
+      if (report.id !== id) return;
       if (report.kind === 'done') return end(() => resolve(report.result));
       if (report.kind === 'stopped') return end(() => reject(new Error('The segment was stopped.')));
       if (report.kind === 'failed') {
@@ -138,7 +173,7 @@ function runOn(
         try {
           await onChunk(chunk);
           Atomics.add(state, CREDITS, 1);
-          Atomics.notify(state, CREDITS);
+          ring();
         } catch (error) {
           stop(error);
         }
@@ -149,6 +184,7 @@ function runOn(
     thread.on('message', onMessage);
     thread.on('error', onError);
     thread.on('exit', onExit);
-    thread.postMessage({ job, control } satisfies ThreadTask);
+    thread.postMessage({ id, job, control } satisfies ThreadTask);
+    ring();
   });
 }

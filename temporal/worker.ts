@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
+import { Client, WorkflowNotFoundError } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { pino } from 'pino';
 import { createDeliveryActivities } from '../activities/deliver.ts';
@@ -68,9 +68,10 @@ const outbound = createOutbound({ allow: parseNetworks(process.env['WAYBILL_ALLO
 const spool = openSpool(join(data, 'spool'), SPOOL_QUOTA);
 await spool.sweep(DAY_MS);
 const scanner = openScanner(process.env);
-const segments = createSegmentPool({ threads: 2 });
+const segments = createSegmentPool({ threads: 1 });
 const connection = await NativeConnection.connect(settings);
-const client = new Client({ connection: await Connection.connect(settings), namespace: settings.namespace });
+// Over the worker's own connection: a second one, in JavaScript, is memory and a second thing to lose.
+const client = new Client({ connection, namespace: settings.namespace });
 const runs = createImportRuns(client);
 
 const throttle = createThrottle(readCeilings(process.env), () => readPressure(pool));
@@ -162,4 +163,4 @@ log.info({ queues: workers.map((worker) => worker.options.taskQueue) }, 'polling
 await Promise.all(workers.map((worker) => worker.run()));
 await keeper.stop();
 await segments.close();
-await Promise.all([pool.end(), sql.end(), store.close(), connection.close(), client.connection.close()]);
+await Promise.all([pool.end(), sql.end(), store.close(), connection.close()]);
