@@ -49,7 +49,7 @@ const PRICE_HINTS = names(`
   VK-Preis netto, VK-Preis brutto, regulärer Preis, neuer Preis, UVP`);
 const ITEM_CODE = names(`
   stock keeping unit, item code, item number, item no, SKU, SKU code, SKU number, product code, product number, product no,
-  article number, article no, article code, part number, part no, part code, stock code, material number, our SKU, variant SKU, seller SKU, merchant SKU, internal reference, default code,
+  article number, article no, article code, part number, part no, part code, stock code, material number, our SKU, variant SKU, seller SKU, product SKU, item SKU, merchant SKU, internal reference, default code,
   our item code, our product code, our part number, own article number,
   商品コード, 商品番号, 品番, 品目コード, 品目番号, 製品コード, 製品番号, アイテムコード, 部品番号, 商品CD, SKUコード,
   自社品番, 自社商品コード,

@@ -76,7 +76,7 @@ const PAIRS: Record<string, string> = {
 };
 
 /** Words that change nothing: manners, articles, "ours" as against a supplier's. */
-const SILENT = new Set(headersOf(`the a an my our own per pro je der die das des ご お 御 様 必須 required`));
+const SILENT = new Set(headersOf(`the a an my our own per pro je der die das des ご お 御 様`));
 /** Beside an amount of money these say what it is counted in, not what it is. */
 const MONEY = new Set(headersOf(`usd eur idr jpy gbp chf sgd aud rp rupiah euro yen 円 dollar us`));
 
@@ -91,6 +91,9 @@ const BY_WORD = new Map(
 );
 const LONGEST = Math.max(...[...BY_WORD.keys()].map((word) => word.length));
 const CJK = /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}ー]/u;
+
+/** What a form says of a column, and not the header: `（必須）`. */
+const FORM_MARK = /[(（[【](?:required|optional|mandatory|必須|任意|wajib|pflichtfeld)[)）\]】]/giu;
 
 /** What a header says. */
 export interface Meaning {
@@ -114,7 +117,7 @@ export function meaningOf(name: string): Meaning {
 
 function read(name: string): Meaning {
   const meaning: Meaning = { parts: [], typo: false, money: false };
-  const all = headerWords(name.replace(/[€$¥£]/gu, ' usd '));
+  const all = headerWords(name.replace(FORM_MARK, ' ').replace(/[€$¥£]/gu, ' usd '));
   // One short word is no abbreviation of anything: `No`, `Art`, `ID` may be a row number or a kind.
   if (all.length === 1 && all[0]!.length <= (CJK.test(all[0]!) ? 1 : 3)) {
     return { ...meaning, parts: [BY_WORD.get(all[0]!) === all[0] ? all[0]! : `?${all[0]}`] };
@@ -212,13 +215,14 @@ function mistyped(word: string): string | null {
  */
 export function oneSlip(a: string, b: string): boolean {
   const shorter = Math.min(a.length, b.length);
-  if (a === b || Math.abs(a.length - b.length) > 1 || a[0] !== b[0] || shorter < 5) return false;
+  if (!/^[a-z]+$/u.test(a) || a === b || Math.abs(a.length - b.length) > 1 || a[0] !== b[0] || shorter < 5)
+    return false;
   let start = 0;
   while (start < shorter && a[start] === b[start]) start++;
   let end = 0;
   while (end < shorter - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
   const [left, right] = [a.slice(start, a.length - end), b.slice(start, b.length - end)];
-  if (/\d/u.test(left + right)) return false;
+  if (!/^[a-z]*$/u.test(right)) return false;
   if (left.length === 2 && right.length === 2) return left[0] === right[1] && left[1] === right[0];
   return shorter >= 8 && left.length <= 1 && right.length <= 1;
 }

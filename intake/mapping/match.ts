@@ -1,4 +1,4 @@
-import { normaliseName } from '../names.ts';
+import { headerWords, normaliseName } from '../names.ts';
 import type { FieldSpec, ManifestColumn, MappingReason } from '../types.ts';
 import { agrees, feeds, type ColumnContent, type TextKind } from './content.ts';
 import { meaningOf, oneSlip } from './lexicon.ts';
@@ -188,9 +188,11 @@ function bySense(field: KnownField, name: string): (Match & { hint?: true }) | n
 }
 
 function bySlip(field: KnownField, mine: string, name: string): Match | null {
-  if (/\s/u.test(name.trim()) || field.spec.type === 'boolean') return null;
+  // Of several words each is looked at by itself (lexicon.ts): "last price" is not "list price".
+  const single = (text: string) => headerWords(text).length === 1;
+  if (!single(name) || field.spec.type === 'boolean') return null;
   for (const [known, { name: alias, how }] of field.names) {
-    if (how === 'alias' && oneSlip(mine, known))
+    if (how === 'alias' && oneSlip(mine, known) && single(alias))
       return { confidence: 0.82, reason: 'similar', tier: 2, why: `It is "${alias}" with a typing error.` };
   }
   return null;
