@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { benchFairness } from './fairness.ts';
 import { benchCorpus } from './corpus.ts';
+import { fuzz } from './fuzz.ts';
 import { benchIntake } from './intake.ts';
 import { benchLineage } from './lineage.ts';
 import { benchLoad } from './load.ts';
@@ -14,6 +15,8 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string', default: '3' },
     large: { type: 'boolean', default: false },
     imports: { type: 'string', default: '1000' },
+    seed: { type: 'string' },
+    rounds: { type: 'string', default: '2000' },
   },
 });
 
@@ -31,6 +34,12 @@ switch (positionals[0] ?? 'load') {
   case 'corpus':
     await benchCorpus();
     break;
+  case 'fuzz': {
+    const run = { seed: Number(values.seed ?? Date.now() % 1_000_000), rounds: Number(values.rounds) };
+    console.log(`fuzz: ${run.rounds} files of seed ${run.seed}`);
+    console.log(await fuzz(run));
+    break;
+  }
   case 'intake':
     await benchIntake({ rows: Number(values.rows.split(',').at(-1)), runs: Number(values.runs) });
     break;
@@ -45,7 +54,7 @@ switch (positionals[0] ?? 'load') {
     break;
   default:
     console.error(
-      `There is no bench named ${positionals[0]}. There is: corpus, fairness, intake, lineage, load, xlsx.`,
+      `There is no bench named ${positionals[0]}. There is: corpus, fairness, fuzz, intake, lineage, load, xlsx.`,
     );
     process.exitCode = 2;
 }

@@ -29,6 +29,8 @@ const ONE_COLUMN = 0.1;
 const LONE_VALUE = 0.34;
 /** A width that fewer records have must be that of a block of them. */
 const MAJORITY = 0.6;
+/** So many records of one width in a row are a table. */
+const BLOCK = 6;
 /** Where nothing is said to quote, every one of these speaks against it. */
 const DOUBLE_QUOTE = 34;
 const APOSTROPHE = 39;
@@ -413,7 +415,7 @@ function commentOf(text: string, records: HeadRecord[]): string | null {
   if (width < 2) return null;
   for (const prefix of COMMENTS) {
     if (!text.includes(`\n${prefix}`) && !text.startsWith(prefix)) continue;
-    const remarks = records.filter(({ cells }) => cells[0]!.startsWith(prefix));
+    const remarks = records.filter(({ cells }) => cells[0]?.startsWith(prefix));
     if (remarks.length === 0 || remarks.length > records.length / 2) continue;
     const shaped = remarks.filter(({ cells }) => cells.length === width).length;
     if (shaped <= remarks.length / 10) return prefix;
@@ -433,7 +435,21 @@ export function widthOf(records: HeadRecord[]): number {
     const weight = cells === 1 ? count * LONE_VALUE : count;
     if (weight > best) [width, best] = [cells, weight];
   }
-  return width;
+  return firstBlock(records, width) ?? width;
+}
+
+/** The width of a table that stands above the largest one: many records alike before its first are no notes. */
+function firstBlock(records: HeadRecord[], largest: number): number | null {
+  let run = 0;
+  let before = 0;
+  for (const { cells, rejected } of records) {
+    if (rejected) continue;
+    if (cells.length === largest) return null;
+    run = cells.length === before ? run + 1 : 1;
+    before = cells.length;
+    if (run >= BLOCK && before > 1) return before;
+  }
+  return null;
 }
 
 function modeOf(values: number[]): number {

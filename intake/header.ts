@@ -45,6 +45,11 @@ export function findHeader(records: HeadRecord[], headerRow: number | undefined)
   const width = widthOf(records);
   if (headerRow === 0) return { header: -1, names: null, data: 0, width, doubtful: false };
   let first = Math.max(0, firstOfTable(records, width));
+  const above = records[first - 1];
+  const body = records.slice(first, first + BODY_RECORDS);
+  if (above && namesAllButFirst(above, records[first]!, body, width)) {
+    return { header: first - 1, names: ['', ...above.cells], data: first, width, doubtful: false };
+  }
   const votes = headerVotes(records[first], records.slice(first + 1, first + 1 + BODY_RECORDS), width);
   // Without a header nothing is passed over: what looks like a note above the table may be a record.
   if (votes <= 0) return { header: -1, names: null, data: 0, width, doubtful: votes >= -1 };
@@ -68,6 +73,14 @@ function headerLines(records: HeadRecord[], first: number, width: number): numbe
     if (!again && !contradicts(line.cells, body, width)) break;
   }
   return lines;
+}
+
+/** As R writes tables: the first column holds the names of the rows, and has none itself. */
+function namesAllButFirst(above: HeadRecord, first: HeadRecord, body: HeadRecord[], width: number): boolean {
+  if (above.rejected || above.cells.length !== width - 1 || width < 3 || above.nextLine !== first.line)
+    return false;
+  if (endsEmpty(body, width) || above.cells.some((cell) => !/\p{L}/u.test(cell))) return false;
+  return headerVotes({ ...above, cells: ['', ...above.cells] }, body, width) > 2;
 }
 
 /** A line of names for groups of columns, right above the names. */
@@ -171,14 +184,23 @@ function firstOfTable(records: HeadRecord[], width: number): number {
   // Where every record ends with a delimiter too many, its header need not.
   const least = endsEmpty(records, width) ? width - 1 : width;
   const at = records.findIndex(
-    ({ cells, rejected }) =>
+    ({ cells, rejected }, at) =>
       !rejected &&
       cells.length >= least &&
       cells.length <= width &&
-      (width < 3 || cells.filter((cell) => cell.trim() !== '').length > width / 2),
+      (width < 3
+        ? !isNote(cells, records[at + 1])
+        : cells.filter((cell) => cell.trim() !== '').length > width / 2),
   );
   if (at >= 0) return at;
   return records.findIndex(({ rejected }) => !rejected);
+}
+
+/** In a table of two columns: no value, or one with nothing in the record below it. */
+function isNote(cells: string[], below: HeadRecord | undefined): boolean {
+  const values = cells.filter((cell) => cell.trim() !== '').length;
+  const blankBelow = below !== undefined && below.cells.every((cell) => cell.trim() === '');
+  return values === 0 || (values < cells.length && blankBelow);
 }
 
 function endsEmpty(records: HeadRecord[], width: number): boolean {

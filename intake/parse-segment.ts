@@ -42,7 +42,7 @@ export function* scanSegment(
         if (scanner.offset >= segment.end) return;
         yield scanner;
       }
-      if (scanner.nextOffset >= segment.end) return;
+      if (scanner.nextOffset >= segment.end && !scanner.skipping) return;
       // Where the segment's last record is not complete by itself (a quote that never closes), the reader needs to
       // see what the inspection saw: it reads on behind the segment's end.
       const room = scanner.room();

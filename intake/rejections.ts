@@ -63,7 +63,7 @@ export function suggestedCells(
   const oneLine = scanner.nextLine - scanner.line === 1;
   if (dialect.rows || !oneLine || !REPAIRABLE.has(code)) return null;
   const bytes = scanner.window.subarray(scanner.start, scanner.end);
-  return bytes.includes(0) ? null : proposeRepair(bytes.toString('utf8'), dialect, columns);
+  return bytes.includes(0) ? null : proposeRepair(bytes.toString('utf8'), scanner.fields, dialect, columns);
 }
 
 const REPAIRABLE = new Set(['too_few_columns', 'too_many_columns', 'stray_quote', 'unclosed_quote']);

@@ -2,8 +2,15 @@ import { ANY_SHAPE, shapeOf, typeOf } from './header.ts';
 import type { Dialect, ManifestColumn } from './types.ts';
 
 /** Rows beyond these are not worth the search. */
-const MOST_PIECES = 64;
-const MOST_BYTES = 16 * 1024;
+const MOST_PIECES = 80;
+const MOST_COLUMNS = 48;
+const MOST_BYTES = 8 * 1024;
+/** A row with so many fields too few or too many has more than one mistake. */
+const MOST_MISSING = 2;
+const MOST_EXTRA = 4;
+/** So many pieces are taken together as one value at most. */
+const MOST_MERGED = 8;
+const MOST_QUOTED = 24;
 /** Different ways kept for each part of a row: two are enough to know that a row is ambiguous. */
 const WAYS = 3;
 /** What each departure from the row as it stands costs; more than one or two are guessing. */
@@ -31,15 +38,23 @@ interface Way {
  * is missing or one too many, a value with a delimiter in it was not quoted, a quote opens and never closes, or the row
  * uses another delimiter. Null where none fits, or two fit as well. It is a proposal: it is never applied unasked.
  */
-export function proposeRepair(raw: string, dialect: Dialect, columns: ManifestColumn[]): string[] | null {
+export function proposeRepair(
+  raw: string,
+  fields: number,
+  dialect: Dialect,
+  columns: ManifestColumn[],
+): string[] | null {
   const width = columns.length;
-  if (width < 2 || raw.length > MOST_BYTES || width > MOST_PIECES) return null;
+  if (width < 2 || raw.length > MOST_BYTES || width > MOST_COLUMNS) return null;
   const fits = columns.map(fitOf);
-  const own = search(raw, dialect.delimiter, dialect, fits);
-  if (own) return unique(own);
-  // Nothing fits: perhaps this row alone was written with another delimiter.
+  const quotes = dialect.quote !== '' && raw.includes(dialect.quote);
+  const near = fields >= width - MOST_MISSING && fields <= width + MOST_EXTRA;
+  const own = quotes || near ? search(raw, dialect.delimiter, dialect, fits) : [];
+  if (own.length > 0) return unique(own);
+  if (fields > width / 2) return null;
+  // Hardly divided: perhaps this row alone was written with another delimiter.
   const others = OTHER_DELIMITERS.filter((delimiter) => delimiter !== dialect.delimiter).flatMap(
-    (delimiter) => search(raw, delimiter, dialect, fits) ?? [],
+    (delimiter) => search(raw, delimiter, dialect, fits),
   );
   return others.length === 0 ? null : unique(cheapest(others));
 }
@@ -49,45 +64,49 @@ function unique(ways: Way[]): string[] | null {
   return best && !(second && second.cost === best.cost) ? best.cells : null;
 }
 
-/** Ways to make the row's pieces the columns' cells, the cheapest first; null where there is none. */
-function search(raw: string, delimiter: string, dialect: Dialect, fits: Fit[]): Way[] | null {
-  if (delimiter === '') return null;
+/** Ways to make the row's pieces the columns' cells, the cheapest first. */
+function search(raw: string, delimiter: string, dialect: Dialect, fits: Fit[]): Way[] {
+  if (delimiter === '') return [];
   const pieces = raw.split(delimiter);
-  if (pieces.length > MOST_PIECES) return null;
+  if (pieces.length > MOST_PIECES) return [];
   const width = fits.length;
+  const quotes = dialect.quote !== '' && raw.includes(dialect.quote);
   // ways[c] after n pieces: how the first n pieces can fill the first c columns.
   const table: Way[][][] = Array.from({ length: pieces.length + 1 }, () =>
     Array.from({ length: width + 1 }, () => [] as Way[]),
   );
   table[0]![0] = [{ cost: 0, cells: [] }];
   for (let piece = 0; piece <= pieces.length; piece++) {
+    const possible = piece < pieces.length ? [...readings(pieces, piece, delimiter, dialect)] : [];
     for (let column = 0; column <= width; column++) {
       const ways = table[piece]![column]!;
       if (ways.length === 0) continue;
       const extend = (toPiece: number, cells: string[], cost: number) => {
         if (cells.some((cell, index) => !fits[column + index]!(cell))) return;
         const target = table[toPiece]![column + cells.length]!;
+        const missing = width - column - cells.length - (pieces.length - toPiece);
+        // What is left has to be made up for: at least so much more.
+        const least = missing > 0 ? missing * COST.splitAtQuote : 0;
         for (const way of ways) {
-          if (way.cost + cost <= MOST_COST)
+          if (way.cost + cost + least <= MOST_COST)
             keep(target, { cost: way.cost + cost, cells: [...way.cells, ...cells] });
         }
       };
-      if (column < width) extend(piece, [''], COST.insertEmpty);
+      // Without quotes it is plain on which side the row is short.
+      const over = pieces.length - piece - (width - column);
+      if (column < width && (quotes || over < 0)) extend(piece, [''], COST.insertEmpty);
       if (piece === pieces.length) continue;
-      if (pieces[piece] === '') extend(piece + 1, [], COST.dropEmpty);
+      if (pieces[piece] === '' && (quotes || over > 0)) extend(piece + 1, [], COST.dropEmpty);
       if (column === width) continue;
-      for (const { cells, used, cost } of readings(pieces, piece, delimiter, dialect)) {
+      for (const { cells, used, cost } of possible) {
+        if (!quotes && (cells.length > 1 ? over >= 0 : used - 1 > Math.max(0, over))) continue;
         if (column + cells.length <= width) extend(piece + used, cells, cost);
       }
     }
   }
   const ways = table[pieces.length]![width]!;
-  return ways.length === 0
-    ? null
-    : ways.map((way) => ({
-        ...way,
-        cost: way.cost + (delimiter === dialect.delimiter ? 0 : COST.delimiter),
-      }));
+  const foreign = delimiter === dialect.delimiter ? 0 : COST.delimiter;
+  return ways.map((way) => ({ ...way, cost: way.cost + foreign }));
 }
 
 /** What the pieces from one on can be: a plain cell, a quoted one, two cells without a delimiter, several merged. */
@@ -103,7 +122,7 @@ function* readings(
   yield {
     cells: [first],
     used: 1,
-    cost: strays === 0 ? 0 : opens ? COST.literalQuote : strays % 2 ? COST.stray : 0,
+    cost: strays === 0 ? 0 : opens ? COST.literalQuote * strays : strays % 2 ? COST.stray : 0,
   };
   if (opens && strays === 1) yield { cells: [first.slice(1)], used: 1, cost: COST.strayDropped };
   for (let at = 1; at < first.length && first.length <= 200; at++) {
@@ -112,7 +131,8 @@ function* readings(
     const [left, right] = [first.slice(0, at), first.slice(at)];
     if (isBoundary(left, right)) yield { cells: [left, right], used: 1, cost: COST.split };
   }
-  for (let used = 1; from + used <= pieces.length; used++) {
+  const most = Math.min(pieces.length - from, strays === 0 ? MOST_MERGED : MOST_QUOTED);
+  for (let used = 1; used <= most; used++) {
     const text = pieces.slice(from, from + used).join(delimiter);
     if (opens && text.length > 1 && text.endsWith(quote)) {
       const { value, strays: inner } = unquote(text.slice(1, -1), quote, escape);
@@ -148,6 +168,7 @@ function* readings(
 /** Where two values can have grown together: not inside a word, nor inside a number. */
 function isBoundary(left: string, right: string): boolean {
   const [before, after] = [left.at(-1)!, right[0]!];
+  if (/\d/u.test(before) && /\d/u.test(after)) return false;
   if (/\p{L}/u.test(before) && /\p{L}/u.test(after)) return /\p{Ll}/u.test(before) && /\p{Lu}/u.test(after);
   return true;
 }

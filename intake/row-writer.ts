@@ -12,7 +12,7 @@ import type { Issue, SegmentJob, SegmentResult } from './types.ts';
 const CHUNK_BYTES = 128 * 1024;
 const VALUE_CHARACTERS = 1000;
 /** Repairs are looked for in so many rejected records of a segment: they cost more than reading. */
-const MOST_PROPOSALS = 500;
+const MOST_PROPOSALS = 100;
 
 /** Text that begins with `#`, or with what stands before it, may be a workbook's error or blank. */
 const HASH = 35;

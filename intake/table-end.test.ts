@@ -99,7 +99,7 @@ describe('names on several lines', () => {
   });
 });
 
-describe('what stands below the table', () => {
+describe('what stands below the table', { timeout: 30_000 }, () => {
   it.each<[string, string, number, number]>([
     ['a total', 'Total,,120,\n', 1, 0],
     ['a total in Japanese', '合計,,120,3.50\n', 1, 0],
@@ -143,7 +143,7 @@ describe('what stands below the table', () => {
   });
 });
 
-describe('another table further down', () => {
+describe('another table further down', { timeout: 30_000 }, () => {
   const second = `${HEADER}${body(500, 520)}`;
   const wider = `sku,name,qty,price,note\n${body(500, 520).replaceAll('\n', ',x\n')}`;
   const other =
@@ -191,7 +191,7 @@ it('decides the dialect again where the head of the file does not show it', asyn
   const found = await read(`sku,name,qty\n${head}${rest}`, {}, {}, 65_536);
   expect(found.manifest).toMatchObject({ dialect: { escape: '\\' }, rows: 39_000, rejected: 0 });
   expect(found.rows.at(-1)).toEqual(['A29999', 'Bolt "M2", long', '29999']);
-});
+}, 30_000);
 
 it('preamble, header, segments and what is below them tile the file', async () => {
   const line = fc.oneof(

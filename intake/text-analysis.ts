@@ -229,6 +229,12 @@ export class TextAnalysis {
           message: `Row ${header.line} was taken for the column names, but nothing proves it. If it is data, say that the file has no header.`,
         });
       }
+      if (this.header && this.header.length < this.width) {
+        this.warnings.push({
+          code: 'header_too_short',
+          message: `The column names (line ${header.line}) are fewer than the columns: the last column, always empty, got no name. If a name is missing elsewhere, correct that line.`,
+        });
+      }
       return { offset: below.next, line: below.nextLine };
     }
     if (found.doubtful && records.length > 0) {
@@ -494,7 +500,7 @@ export class TextAnalysis {
     if (this.preambleRows > 0) {
       this.warnings.push({
         code: 'preamble_skipped',
-        message: `${this.preambleRows === 1 ? 'The first line was' : `The first ${this.preambleRows} lines were`} skipped: they stand above the table.`,
+        message: `${this.preambleRows === 1 ? 'The first line was skipped: it stands' : `The first ${this.preambleRows} lines were skipped: they stand`} above the table.`,
       });
     }
     const renamed = this.header ? names.filter(({ name, original }) => name !== original.trim()).length : 0;
