@@ -19,7 +19,10 @@ import type { ApiDeps } from './deps.ts';
 import { ApiError, notFound } from './problem.ts';
 
 /** Names that are taken; what the file really is, its bytes say. */
-export const EXTENSIONS = ['.csv', '.tsv', '.txt', '.csv.gz', '.tsv.gz', '.txt.gz', '.xlsx'];
+export const EXTENSIONS = [
+  ...['.csv', '.tsv', '.txt', '.json', '.ndjson', '.jsonl'].flatMap((name) => [name, `${name}.gz`]),
+  '.xlsx',
+];
 const MiB = 1024 * 1024;
 /** More parts than this are not signed at once: larger files get larger parts. */
 const MOST_PARTS = 1000;

@@ -48,7 +48,7 @@ async function fromSample(manifest: Manifest, folder: string): Promise<Reading> 
     delimiter: ',',
     quote: '"',
     escape: '"',
-    ...(manifest.type === 'xlsx' && { rows: true as const }),
+    ...(manifest.canonicalDialect.rows && { rows: true as const }),
   };
   return {
     manifest: {

@@ -3,10 +3,11 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import type { Writable } from 'node:stream';
 import { gunzip } from '../intake/container.ts';
+import { RecordPositions } from '../intake/json/positions.ts';
 import { LIMITS } from '../intake/receive.ts';
 import { scanSegment } from '../intake/parse-segment.ts';
 import { csvText } from '../intake/csv-line.ts';
-import { rejectionMessage, suggestedCells } from '../intake/rejections.ts';
+import { markOf, rejectionMessage, suggestedCells } from '../intake/rejections.ts';
 import { fieldText, OK, REJECT_CODES, visibleText, type RecordScanner } from '../intake/scan.ts';
 import { SourceBytes } from '../intake/source-bytes.ts';
 import type { Manifest } from '../intake/types.ts';
@@ -94,16 +95,29 @@ function recordLine(cells: string[]): string {
   return `${csvText(cells)}${LINE_END}`;
 }
 
-async function rejectionOf(scanner: RecordScanner, manifest: Manifest, source: SourceBytes | null) {
+async function rejectionOf(
+  scanner: RecordScanner,
+  manifest: Manifest,
+  source: SourceBytes | RecordPositions | null,
+) {
   const { line, offset, length } = scanner;
   const copied = scanner.head ?? scanner.window.subarray(scanner.start, scanner.end);
-  const found = source ? await source.between(offset, offset + length, RAW_BYTES) : null;
+  const found =
+    source instanceof SourceBytes
+      ? await source.between(offset, offset + length, RAW_BYTES)
+      : await source?.at(line);
   const code = REJECT_CODES[scanner.status]!;
-  const isText = code !== 'invalid_bytes' && code !== 'nul_byte';
-  const bytes = (!isText && found ? found.bytes : copied).subarray(0, RAW_BYTES);
+  const json = manifest.type === 'json' || manifest.type === 'ndjson';
+  const isText = code !== 'invalid_bytes' && (code !== 'nul_byte' || json);
+  const held = json
+    ? (found?.bytes ?? markOf(scanner)?.raw ?? copied)
+    : !isText && found
+      ? found.bytes
+      : copied;
+  const bytes = held.subarray(0, RAW_BYTES);
   return {
     line,
-    byteOffset: manifest.type === 'xlsx' ? null : (found?.offset ?? offset),
+    byteOffset: found?.offset ?? (manifest.canonical === 'copy' && manifest.type !== 'csv' ? null : offset),
     code,
     message: rejectionMessage(scanner, manifest.columns.length),
     raw: isText ? wholeCharacters(bytes) : null,
@@ -119,12 +133,15 @@ function wholeCharacters(bytes: Buffer): string {
   return visibleText(bytes.subarray(0, bytes[end - 1]! >= 0xc0 ? end - 1 : bytes.length));
 }
 
-/** Where the canonical bytes were transcoded, positions are looked up in what they were made from. */
-function sourceOf({ path, manifest }: OfflineFile): SourceBytes | null {
-  if (manifest.type === 'xlsx' || manifest.encoding === 'utf-8') return null;
+/** Where the canonical bytes were made from others, positions are looked up in those. */
+function sourceOf({ path, manifest }: OfflineFile): SourceBytes | RecordPositions | null {
+  const { type, encoding, compression } = manifest;
+  const json = type === 'json' || type === 'ndjson';
+  if (type === 'xlsx' || json !== (encoding === 'utf-8')) return null;
   const stored = createReadStream(path) as AsyncIterable<Buffer>;
-  const content = manifest.compression ? gunzip(stored, LIMITS) : stored;
-  return new SourceBytes(content, manifest.encoding, manifest.bom ? 2 : 0, manifest.mixedEncoding);
+  const content = compression ? gunzip(stored, LIMITS) : stored;
+  if (json) return new RecordPositions(content, manifest, RAW_BYTES);
+  return new SourceBytes(content, encoding, manifest.bom ? 2 : 0, manifest.mixedEncoding);
 }
 
 /** Gathers small writes, and waits while the stream is full. */

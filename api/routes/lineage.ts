@@ -191,7 +191,7 @@ async function originalOf(
         original: {
           columns: manifest.columns.map((column) => column.original || column.name),
           cells,
-          text: manifest.type === 'xlsx' ? null : await file.text(position),
+          text: manifest.canonicalDialect.rows ? null : await file.text(position),
           ...position,
           of: manifest.canonical === 'raw' ? 'object' : 'copy',
         },

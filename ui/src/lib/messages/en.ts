@@ -463,7 +463,7 @@ export const en = {
     drop: 'Drop a file anywhere on this page',
     or: 'or',
     choose: 'Choose a file',
-    kinds: (limit: string) => `CSV, Excel (.xlsx) or gzipped CSV, up to ${limit}`,
+    kinds: (limit: string) => `CSV, Excel (.xlsx) or JSON, text also gzipped, up to ${limit}`,
     pleaseChoose: 'Choose a dataset',
     tooLarge: (name: string, size: string, limit: string) =>
       `${name} has ${size}; files up to ${limit} can be imported. Split it, or compress it to .csv.gz.`,
@@ -481,7 +481,7 @@ export const en = {
       'Checks every row first. If nothing is unusual it is written at once; blocked rows stay out. Otherwise the run waits for you.',
     another: 'Choose another file',
     wrongKind: (name: string) =>
-      `${name} is not a file that can be imported. CSV, Excel (.xlsx) and gzipped CSV can.`,
+      `${name} is not a file that can be imported. CSV, Excel (.xlsx) and JSON can, and gzipped CSV and JSON.`,
     empty: (name: string) => `${name} is empty.`,
     many: 'One file at a time, please. The first one was taken.',
     resume: 'This upload was interrupted',

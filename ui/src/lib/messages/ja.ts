@@ -496,7 +496,7 @@ export const ja: Messages = {
     drop: 'このページのどこにでもファイルをドロップできます',
     or: 'または',
     choose: 'ファイルを選ぶ',
-    kinds: (limit) => `CSV、Excel（.xlsx）、gzip 圧縮の CSV。${limit} まで`,
+    kinds: (limit) => `CSV、Excel（.xlsx）、JSON（CSV と JSON は gzip 圧縮も可）。${limit} まで`,
     pleaseChoose: 'データセットを選んでください',
     tooLarge: (name, size, limit) =>
       `${name} は ${size} あります。取り込めるのは ${limit} までです。分割するか、.csv.gz に圧縮してください。`,
@@ -513,7 +513,7 @@ export const ja: Messages = {
       'まず全行を検査します。変わったことがなければすぐに書き込み、エラーの行は除きます。そうでなければ確認を待ちます。',
     another: '別のファイルを選ぶ',
     wrongKind: (name) =>
-      `${name} は取り込めない種類のファイルです。CSV、Excel（.xlsx）、gzip 圧縮の CSV を選んでください。`,
+      `${name} は取り込めない種類のファイルです。CSV、Excel（.xlsx）、JSON を選んでください（CSV と JSON は gzip 圧縮も可）。`,
     empty: (name) => `${name} は空です。`,
     many: '一度に取り込めるのは 1 ファイルです。最初のファイルを選びました。',
     resume: 'アップロードが途中で切れました',
