@@ -199,7 +199,7 @@ test('a run is proven, its rows are handed out by what came of them, and it is u
   expect((await waybill('proof', id, '--sql')).stdout).toMatch(/^-- .*: 31\nselect .*;\n/);
   expect(JSON.parse((await waybill('proof', id, '--json')).stdout)).toMatchObject({ ok: true, import: id });
   expect((await waybill('results', id, '--kind', 'failed')).stdout).toBe(
-    '\ufeffsku,name,price\r\nR-x,Wrong price,abc\r\n',
+    'sku,name,price\r\nR-x,Wrong price,abc\r\n',
   );
   expect((await waybill('results', id)).code).toBe(2);
 
