@@ -59,6 +59,9 @@ const DOUBTED_LINES = 200;
 
 /** An index is made where so much is to be read. */
 const SMALL_BYTES = 2048;
+/** After so many records in a row that are not plain, the index is not asked for so many more. */
+const MOST_MISSES = 8;
+const REST_RECORDS = 256;
 
 const LF = 10;
 const CR = 13;
@@ -143,6 +146,8 @@ export class RecordScanner {
   private indexedTo = 0;
   private known = 0;
   private cursor = 0;
+  /** Records in a row that the index could not find; while there are too many of them it is left aside. */
+  private misses = 0;
   /** While the rest of a record over the limit is passed over: line breaks met inside it. */
   skipping = false;
   private skippedBreaks = 0;
@@ -226,7 +231,13 @@ export class RecordScanner {
     }
     this.pos = i;
     if (i >= to) return false;
-    if (this.plainRecord(i)) return true;
+    if (this.misses < MOST_MISSES) {
+      if (this.plainRecord(i)) {
+        this.misses = 0;
+        return true;
+      }
+      this.misses++;
+    } else if (++this.misses > MOST_MISSES + REST_RECORDS) this.misses = 0;
 
     const table = this.table;
     const quotedTable = this.quotedTable;
@@ -387,6 +398,8 @@ export class RecordScanner {
     let cursor = this.cursor;
     if (cursor > 0 && positions[cursor - 1]! >= start) cursor = 0;
     while (cursor < known && positions[cursor]! < start) cursor++;
+    // Also where this record goes the longer way: the next one need not pass over all that stands before it again.
+    this.cursor = cursor;
     let from = start;
     let count = 0;
     for (;;) {
