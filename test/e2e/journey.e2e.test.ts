@@ -268,6 +268,31 @@ it('asks which sheet is meant, and which day', async () => {
   expect(complaints).toEqual([]);
 });
 
+it('undoes an import when the number has been typed', async () => {
+  await start(products('to_undo.csv', 50, { prefix: 'UNDO' }), 'Check and apply if clean');
+  expect(await until(['completed', 'failed'], 60)).toBe('completed');
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('link', { name: /^Written 50/ }).click(),
+  ]);
+  expect(
+    readFileSync(await download.path(), 'utf8')
+      .trim()
+      .split(/\r?\n/),
+  ).toHaveLength(51);
+  await page.getByRole('button', { name: 'Undo …' }).click();
+  await page.getByText('50 records that it created are removed').waitFor();
+  const yes = page.getByRole('button', { name: 'Undo the import' });
+  expect(await yes.isDisabled()).toBe(true);
+  await page.getByLabel('Type 50 to undo so many records').fill('50');
+  await yes.click();
+  expect(await until(['reverted', 'failed'], 60)).toBe('reverted');
+  await page.getByText('50 removed, 0 given back their values.').waitFor();
+  await page.goto(`${instance.url}/datasets/products?q=UNDO`);
+  await page.getByText('No record matches').waitFor();
+  expect(complaints).toEqual([]);
+});
+
 it('is walked by keyboard', async () => {
   await page.goto(instance.url);
   await page.getByRole('link', { name: 'catalogue_nov.csv' }).waitFor();

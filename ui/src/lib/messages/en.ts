@@ -115,6 +115,8 @@ export const en = {
       needsMapping: (field: string) => `Needs you: ${field} is not mapped`,
       needsMappingSure: (field: string) => `Needs you: is the column for ${field} right?`,
       needsSheet: (sheet: string) => `Needs you: is “${sheet}” the right sheet?`,
+      needsFormat: (field: string) => `Needs you: ${field} can be read in two ways`,
+      needsWords: (field: string) => `Needs you: what do the words in ${field} mean?`,
       needsMappingSome: 'Needs you: say which column fills which field',
       needsMappingMany: (n: number) => `Needs you: ${n} fields are not settled`,
       needsDecision: 'Needs you: look at what would change, then approve or discard',
@@ -542,6 +544,64 @@ export const en = {
       phone: 'phone',
       url: 'web address',
     } as Record<string, string>,
+  },
+  results: {
+    title: 'Rows as files',
+    kinds: {
+      written: 'Written',
+      failed: 'Not written',
+      'not-processed': 'Not processed',
+      unchanged: 'Unchanged',
+      duplicate: 'Duplicates',
+    },
+  },
+  revert: {
+    button: 'Undo …',
+    title: 'Undo this import?',
+    yes: 'Undo the import',
+    remove: (n: number) =>
+      count(n, '1 record that it created is removed', `${number(n)} records that it created are removed`),
+    restore: (n: number) =>
+      count(n, '1 record gets its values back', `${number(n)} records get their values back`),
+    gone: (n: number) => count(n, '1 record is gone already', `${number(n)} records are gone already`),
+    skip: (n: number) => count(n, '1 record is left as it is', `${number(n)} records are left as they are`),
+    nothing: 'There is nothing left to undo.',
+    conflicts: {
+      changed: (n: number) =>
+        count(n, '1 record was changed since.', `${number(n)} records were changed since.`),
+      seenLater: (n: number) =>
+        count(
+          n,
+          'A later import had a row for 1 of them.',
+          `A later import had rows for ${number(n)} of them.`,
+        ),
+      referenced: (n: number) =>
+        count(
+          n,
+          'Others refer to 1 of them: it is never removed.',
+          `Others refer to ${number(n)} of them: those are never removed.`,
+        ),
+    },
+    force: {
+      changed: 'Overwrite them all the same; what was changed since is lost',
+      seenLater: 'Undo them all the same',
+    },
+    list: (n: number) => count(n, 'The one in conflict', `The first ${number(n)} in conflict`),
+    by: (file: string) => `also in ${file}`,
+    type: (n: string) => `Type ${n} to undo so many records`,
+    going: (done: number, all: number | null) =>
+      all === null
+        ? 'Being undone: waits for its turn.'
+        : `Being undone: ${number(done)} of ${number(all)} records.`,
+    result: (result: { removed: number; restored: number; gone: number; skipped: number; failed: number }) =>
+      [
+        `${number(result.removed)} removed`,
+        `${number(result.restored)} given back their values`,
+        ...(result.gone > 0 ? [`${number(result.gone)} gone already`] : []),
+        ...(result.skipped > 0 ? [`${number(result.skipped)} left as they are`] : []),
+        ...(result.failed > 0 ? [`${number(result.failed)} failed`] : []),
+      ].join(', ') + '.',
+    asked: (by: string) => `Asked by ${by}.`,
   },
   profiles: {
     title: 'Profiles',

@@ -122,6 +122,8 @@ export const ja: Messages = {
       needsMappingSure: (field) => `確認が必要です：「${field}」の列はこれで正しいですか`,
       needsMappingMany: (n) => `確認が必要です：${n} 項目の列が決まっていません`,
       needsSheet: (sheet) => `確認が必要です：シート「${sheet}」でよいですか`,
+      needsFormat: (field) => `確認が必要です：「${field}」は二通りに読めます`,
+      needsWords: (field) => `確認が必要です：「${field}」の値は何を表しますか`,
       needsMappingSome: '確認が必要です：どの列をどの項目に入れるか決めてください',
       needsDecision: '確認が必要です：変更内容を見て、承認または破棄してください',
       plan: (parts) => `結果の見込み：${parts}`,
@@ -571,6 +573,49 @@ export const ja: Messages = {
       phone: '電話',
       url: 'Web アドレス',
     },
+  },
+  results: {
+    title: '行をファイルで',
+    kinds: {
+      written: '書き込んだ行',
+      failed: '書き込まなかった行',
+      'not-processed': '未処理の行',
+      unchanged: '変更なしの行',
+      duplicate: '重複した行',
+    },
+  },
+  revert: {
+    button: '元に戻す …',
+    title: 'この取り込みを元に戻しますか',
+    yes: '元に戻す',
+    remove: (n) => `新規に作成した ${number(n)} 件を削除します`,
+    restore: (n) => `${number(n)} 件を更新前の値に戻します`,
+    gone: (n) => `${number(n)} 件はすでにありません`,
+    skip: (n) => `${number(n)} 件はそのまま残します`,
+    nothing: '元に戻すものはありません。',
+    conflicts: {
+      changed: (n) => `${number(n)} 件はその後変更されています。`,
+      seenLater: (n) => `${number(n)} 件は後の取り込みにも含まれています。`,
+      referenced: (n) => `${number(n)} 件は他から参照されているため削除しません。`,
+    },
+    force: {
+      changed: 'それでも上書きする（その後の変更は失われます）',
+      seenLater: 'それでも元に戻す',
+    },
+    list: (n) => `競合している先頭 ${number(n)} 件`,
+    by: (file) => `${file} にもあり`,
+    type: (n) => `確認のため ${n} と入力してください（元に戻す件数）`,
+    going: (done, all) =>
+      all === null ? '順番を待っています。' : `元に戻しています：${number(all)} 件中 ${number(done)} 件。`,
+    result: (result) =>
+      [
+        `削除 ${number(result.removed)} 件`,
+        `値を戻した ${number(result.restored)} 件`,
+        ...(result.gone > 0 ? [`すでにない ${number(result.gone)} 件`] : []),
+        ...(result.skipped > 0 ? [`そのまま ${number(result.skipped)} 件`] : []),
+        ...(result.failed > 0 ? [`失敗 ${number(result.failed)} 件`] : []),
+      ].join('、') + '。',
+    asked: (by) => `依頼者：${by}`,
   },
   profiles: {
     title: 'プロファイル',

@@ -84,13 +84,10 @@ function needsPerson(
     if (!first || first.field === '') return { text: t.run.headline.needsMappingSome, detail: null };
     if (questions.length > 1)
       return { text: t.run.headline.needsMappingMany(questions.length), detail: null };
-    return {
-      text:
-        first.code === 'unmapped'
-          ? t.run.headline.needsMapping(title(first.field))
-          : t.run.headline.needsMappingSure(title(first.field)),
-      detail: null,
-    };
+    const field = title(first.field);
+    const { needsMapping, needsFormat, needsWords, needsMappingSure } = t.run.headline;
+    const say = { unmapped: needsMapping, ambiguous_format: needsFormat, unmapped_values: needsWords };
+    return { text: (say[first.code as keyof typeof say] ?? needsMappingSure)(field), detail: null };
   }
   const plan = counts(planned(run.planCounts), t);
   return { text: t.run.headline.needsDecision, detail: plan ? t.run.headline.plan(plan) : null };
