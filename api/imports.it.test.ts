@@ -159,7 +159,7 @@ describe('an import', () => {
     expect(body).toMatchObject({
       phase: null,
       accounting,
-      actions: [],
+      actions: ['revert'],
       errorReportUrl: `/api/imports/${id}/issues.csv`,
       proofUrl: `/api/imports/${id}/proof`,
     });

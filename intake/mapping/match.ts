@@ -108,8 +108,10 @@ export function match(
       why: `${named.why} But its cells do not look like ${spec.type}.`,
     };
   }
-  // Every record the same: hardly what tells records apart, and more likely whose file it is.
-  if (kind !== null && content.cells.length >= MANY && new Set(content.cells).size === 1)
+  // Every record the same: hardly what tells records apart, and more likely whose file it is. What nobody has to fill
+  // in may well be the same everywhere, under the field's own name.
+  const idle = named.reason === 'exact' && !spec.required;
+  if (kind !== null && !idle && content.cells.length >= MANY && new Set(content.cells).size === 1)
     return {
       ...named,
       confidence: Math.min(named.confidence, 0.75),

