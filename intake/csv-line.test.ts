@@ -13,8 +13,11 @@ it.each([
 
 it('gives back what was exported, whatever it began with', () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom("'", '=', '+', '-', '@', '1', 'a', '＝', '.') }), (text) => {
-      expect(importedText(csvLine([text]).slice(0, -2))).toBe(text);
-    }),
+    fc.property(
+      fc.string({ unit: fc.constantFrom("'", '=', '+', '-', '@', '1', 'a', '＝', '.') }),
+      (text) => {
+        expect(importedText(csvLine([text]).slice(0, -2))).toBe(text);
+      },
+    ),
   );
 });

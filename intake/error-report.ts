@@ -6,7 +6,9 @@ export const REPORT_COLUMNS = ['line', 'codes', 'messages'];
 /** How many columns of a file are those that an error report of ours has added: three or none. */
 export function reportColumns(columns: Pick<ManifestColumn, 'original'>[]): number {
   const added = REPORT_COLUMNS.length;
-  return columns.length > added && REPORT_COLUMNS.every((name, n) => columns[n]!.original === name) ? added : 0;
+  return columns.length > added && REPORT_COLUMNS.every((name, n) => columns[n]!.original === name)
+    ? added
+    : 0;
 }
 
 /** The file as it would be without them. */

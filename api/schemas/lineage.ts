@@ -51,13 +51,9 @@ export const recordHistory = route({
   role: 'viewer',
   params: z.object({
     name: Name,
-    key: z
-      .string()
-      .min(1)
-      .max(2000)
-      .meta({
-        description: 'Value of the key; where it has several fields, a JSON array of them in their order.',
-      }),
+    key: z.string().min(1).max(2000).meta({
+      description: 'Value of the key; where it has several fields, a JSON array of them in their order.',
+    }),
   }),
   query: z.object({
     cursor: Cursor.optional(),
