@@ -23,8 +23,11 @@ const SLOW = 0.25;
 
 const kill =
   (role: Role, signal: NodeJS.Signals = 'SIGKILL'): Strike =>
-  async ({ instance }, id, seen) => {
-    const found = await seen(freshBatch(instance, id));
+  async ({ instance, random }, id, seen) => {
+    if ((await seen(freshBatch(instance, id))) === null) return null;
+    // Not at the very first batch: the other lane would never come to write beside it.
+    await delay(random() * 200);
+    const found = await seen(batchOpen(instance, id));
     if (found !== null) await instance.restarted(role, instance.signal(role, signal));
     return found;
   };
