@@ -188,6 +188,8 @@ export type Strike = (
   bench: Bench,
   importId: string,
   seen: (moment: Moment) => Promise<string | null>,
+  /** How many strikes this run has had. */
+  before: number,
 ) => Promise<string | null>;
 
 export interface Repeated extends Disturbance {
@@ -229,7 +231,7 @@ export function repeated(fault: Repeated): Case {
         };
         while (seen.length < times) {
           await delay(random() * 200);
-          const found = await strike(bench, id, look);
+          const found = await strike(bench, id, look, seen.length);
           if (found === null) break;
           seen.push(found);
         }

@@ -43,7 +43,12 @@ const thrice: Case = {
     slow: SLOW,
     lanes: 2,
     scenarios: 'any',
-    strike: kill('worker'),
+    strike: async (bench, id, seen, before) => {
+      // Once with both lanes in the database: after a kill each comes back when its own heartbeat has run out,
+      // and what is left of a small file may be done by then.
+      if (before === 0 && (await seen(batchOpen(bench.instance, id, 2))) === null) return null;
+      return kill('worker')(bench, id, seen, before);
+    },
   }),
   ci: true,
 };

@@ -38,10 +38,10 @@ export async function openBatches(instance: Instance): Promise<number[]> {
 }
 
 export const batchOpen =
-  (instance: Instance, importId: string): Moment =>
+  (instance: Instance, importId: string, least = 1): Moment =>
   async () => {
     const open = await openBatches(instance);
-    return open.length === 0
+    return open.length < least
       ? null
       : `${open.length} batch transactions, ${await receipts(instance, importId)} batches done`;
   };
