@@ -24,6 +24,8 @@ export default defineConfig({
           include: ['**/*.it.test.ts'],
           exclude: ignored,
           globalSetup: ['./test/services.ts'],
+          // Two at once also on two cores: most of a file's time is waiting for servers.
+          maxWorkers: 2,
           testTimeout: 60_000,
           hookTimeout: 120_000,
         },
