@@ -38,7 +38,7 @@ export function convertCommand(argv: string[], streams: Streams = process): Prom
       const rejected = file.manifest.rejected - repaired;
       if (rejected > 0 && !rejects) {
         streams.stderr.write(
-          `waybill: ${rejected} rows could not be read and were left out; --rejects FILE lists them.\n`,
+          `waybill: ${rejected === 1 ? '1 row could not be read and was' : `${rejected} rows could not be read and were`} left out; --rejects FILE lists them.\n`,
         );
       }
     });

@@ -53,7 +53,14 @@ Prints rows of the file by what came of them, in its own columns, to be imported
   imports:
     'waybill imports [--status S] [--dataset NAME] [--limit N] [--json]\n\nImports, the newest first.\n',
   inspect: `waybill inspect FILE [options] [--json]\n\nSays what a file is. Needs no running service.\n\n${READING}\n`,
-  convert: `waybill convert FILE [--rejects FILE] [options]\n\nWrites a file as UTF-8 CSV to standard output. Needs no running service.\n\n${READING}\n`,
+  convert: `waybill convert FILE [--rejects FILE] [--repair] [options]
+
+Writes a file as UTF-8 CSV to standard output. Needs no running service.
+
+  --rejects FILE       lists the rows that could not be read, one JSON document a line: line, code, message, raw, suggestion
+  --repair             writes such a row repaired where the other rows allow just one repair; --rejects marks it
+${READING}
+`,
   datasets: `waybill datasets list [--json]
 waybill datasets show NAME [--json]
 waybill datasets introspect SCHEMA.TABLE [--name NAME] [--key INDEX] [--json]

@@ -7,6 +7,7 @@ import { parse } from 'csv-parse/sync';
 import japanese from 'encoding-japanese';
 import { afterAll, describe, expect, it } from 'vitest';
 import { convertCommand } from './convert.ts';
+import { help } from './help.ts';
 import { inspectCommand } from './inspect.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'waybill-cli-'));
@@ -161,6 +162,55 @@ describe('convert', () => {
     expect(rejectsOf(rejects)).toMatchObject([
       { line: 2, byteOffset: 4, code: 'unclosed_quote', raw: '1,"open' },
     ]);
+  });
+});
+
+describe('convert --repair', () => {
+  const rows = Array.from({ length: 30 }, (_, n) => `${n + 1},BH-${9800 + n},${n}.50\n`);
+  const text = ['no,part,price\n', ...rows, '31BH-9827,7.50\n', '32,BH-9828,8.50,what\n'].join('');
+  const clean = ['no,part,price\n', ...rows].join('').replaceAll('\n', '\r\n');
+
+  it('writes the one certain repair in its place, and says so', async () => {
+    const rejects = join(folder, 'repaired.ndjson');
+    const { code, stdout, stderr } = await run(
+      'convert',
+      file('repair.csv', text),
+      '--repair',
+      '--rejects',
+      rejects,
+    );
+    expect([code, stdout]).toEqual([0, `${clean}31,BH-9827,7.50\r\n`]);
+    expect(stderr).toBe('waybill: 1 row was repaired; --rejects marks them.\n');
+    const [first, second] = rejectsOf(rejects);
+    expect(first).toMatchObject({
+      line: 32,
+      code: 'too_few_columns',
+      raw: '31BH-9827,7.50',
+      suggestion: ['31', 'BH-9827', '7.50'],
+      repaired: true,
+    });
+    expect(second).toMatchObject({ line: 33, code: 'too_many_columns', suggestion: null });
+    expect(second).not.toHaveProperty('repaired');
+  });
+
+  it('is never done without being asked for: the repair is a suggestion then', async () => {
+    const rejects = join(folder, 'suggested.ndjson');
+    const { stdout } = await run('convert', file('repair.csv', text), '--rejects', rejects);
+    expect(stdout).toBe(clean);
+    expect(rejectsOf(rejects)[0]).toMatchObject({ suggestion: ['31', 'BH-9827', '7.50'] });
+    expect(rejectsOf(rejects)[0]).not.toHaveProperty('repaired');
+  });
+
+  it('counts what is left where nobody asked for a list', async () => {
+    const { stdout, stderr } = await run('convert', file('repair.csv', text), '--repair');
+    expect(stdout).toContain('31,BH-9827,7.50');
+    expect(stderr).toMatch(/1 row was repaired\.\n.*1 row could not be read and was left out/u);
+  });
+
+  it('belongs to convert, and stands in its help', async () => {
+    expect((await run('inspect', file('repair.csv', text), '--repair')).code).toBe(2);
+    expect(help('convert')).toMatch(/--repair {2,}\S/u);
+    expect(help('inspect')).not.toContain('--repair');
   });
 });
 
