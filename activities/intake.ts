@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Context } from '@temporalio/activity';
 import { noteProgress, type ImportRow } from '../db/control.ts';
@@ -15,25 +16,27 @@ import {
   pinVersion,
   readingOf,
 } from '../db/profiles.ts';
-import { commonIssue, recordStagedIssues, stagedTally } from '../db/staged-issues.ts';
+import { commonIssue, recordStagedIssues, stagedReportRows, stagedTally } from '../db/staged-issues.ts';
 import { createStaging, stagedSegments, stageSegment } from '../db/staging.ts';
 import { turnOf } from '../db/target.ts';
 import { reportColumns } from '../intake/error-report.ts';
 import { inspectFile } from '../intake/inspect.ts';
 import { checkMapping, proposeMapping, thresholdFrom, withHeaders } from '../intake/mapping.ts';
 import { moveMapping } from '../intake/moved-mapping.ts';
-import { countInFile } from '../intake/profile/unmapped-values.ts';
+import { countInFile, takesCertainWords } from '../intake/profile/unmapped-values.ts';
 import { withSaidTypes } from '../intake/said-types.ts';
 import { sheetQuestion } from '../intake/sheet-question.ts';
+import type { Manifest } from '../intake/types.ts';
 import {
   add,
   badRowsFrom,
   everyRowBadMessage,
   everyRowIsBad,
-  type Tally,
+  unreadRowsNote,
 } from '../intake/rules/every-row-bad.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
+import { errorReport } from './error-report.ts';
 import { ImportRefused } from './guarded.ts';
 import { passScanner, refuseQuarantined } from './scan.ts';
 import {
@@ -68,9 +71,24 @@ export function createIntakeActivities(deps: ActivityDeps) {
   const badRows = badRowsFrom(process.env);
   const threshold = thresholdFrom(process.env);
 
-  /** Ends a run of which no row is good: the one reason that explains most, and the first issues, are kept. */
-  async function giveUp({ import_id, lock_key, incarnation }: ImportRow, tally: Tally): Promise<never> {
+  /** Ends a run of which no row is good: the one reason that explains most, the first issues, and a report of what was read. */
+  async function giveUp(row: ImportRow, manifest: Manifest, signal: AbortSignal): Promise<never> {
+    const { import_id, lock_key, incarnation } = row;
+    // Another lane may have staged more meanwhile: all of it is reported.
+    const tally = await stagedTally(pool, lock_key, incarnation);
     await recordStagedIssues(pool, import_id, lock_key, incarnation);
+    const rows = stagedReportRows(pool, lock_key, incarnation);
+    const note = unreadRowsNote(tally, manifest.rows + manifest.rejected);
+    const key = objectKeys(row.tenant_id, import_id).errors;
+    await store.write(key, Readable.from(errorReport(deps, row, manifest, rows, signal, note)), {
+      contentType: 'text/csv; charset=utf-8',
+      signal,
+    });
+    await pool.query('update waybill.imports set error_report_key = $2 where import_id = $1 and epoch = $3', [
+      import_id,
+      key,
+      row.epoch,
+    ]);
     const common = await commonIssue(pool, lock_key, incarnation);
     throw new ImportRefused('every_row_bad', everyRowBadMessage(tally, common), { issue: common });
   }
@@ -229,7 +247,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
         if (sheet) proposal.questions.unshift(sheet);
         // A person will look: at the words of the whole file, not of its first rows.
         const counted =
-          proposal.questions.length > 0 && proposal.fields.some(({ unmappedValues }) => unmappedValues)
+          proposal.questions.length > 0 && takesCertainWords(proposal, dataset.fields)
             ? await countInFile(proposal, {
                 manifest,
                 path: await canonicalPath(deps, row, manifest, signal),
@@ -294,7 +312,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
       }
       await createStaging(pool, row.lock_key, row.incarnation, fields, input);
       let tally = await stagedTally(pool, row.lock_key, row.incarnation);
-      if (everyRowIsBad(tally, badRows)) await giveUp(row, tally);
+      if (everyRowIsBad(tally, badRows)) await giveUp(row, manifest, signal);
       const done = await stagedSegments(pool, row.lock_key, row.incarnation);
       const waiting = manifest.segments.filter((segment) => !done.has(segment.index));
       if (waiting.length === 0) return { segments: 0 };
@@ -304,6 +322,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
       const failed = new AbortController();
       const stop = AbortSignal.any([signal, failed.signal]);
       let next = 0;
+      let givingUp: Promise<never> | null = null;
       const lane = async () => {
         for (let segment = waiting[next++]; segment !== undefined; segment = waiting[next++]) {
           stop.throwIfAborted();
@@ -328,7 +347,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
           );
           await deps.throttle.after(segment.accepted + segment.rejected, stop);
           if (result) tally = add(tally, result);
-          if (everyRowIsBad(tally, badRows)) await giveUp(row, tally);
+          if (everyRowIsBad(tally, badRows)) await (givingUp ??= giveUp(row, manifest, signal));
         }
       };
       const lanes = Array.from({ length: Math.min(STAGING_LANES, deps.throttle.lanes) }, () =>

@@ -5,38 +5,15 @@ import { finishImport, proveImport } from '../db/control.ts';
 import { recordIssues, reportRows } from '../db/issues-of-plan.ts';
 import { proofChecks } from '../db/proof.ts';
 import { indexLedger } from '../db/plan.ts';
-import { readRecord } from '../intake/record-values.ts';
-import type { Manifest } from '../intake/types.ts';
-import { csvLine, importedText } from '../intake/csv-line.ts';
-import { REPORT_COLUMNS, reportColumns } from '../intake/error-report.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
 import { countRun } from './metrics.ts';
-import { canonicalPath, readImport, readManifest, type RunInput } from './run.ts';
-import type { ImportRow } from '../db/control.ts';
+import { errorReport } from './error-report.ts';
+import { readImport, readManifest, type RunInput } from './run.ts';
 
 /** Proves the accounting, writes the reports and ends the run. */
 export function createNotifyActivities(deps: ActivityDeps) {
   const { pool, store } = deps;
-
-  /** The records that did not go in, in the file's own columns, to be corrected and imported again. */
-  async function* report(row: ImportRow, manifest: Manifest, signal: AbortSignal): AsyncGenerator<string> {
-    const path = await canonicalPath(deps, row, manifest, signal);
-    // The report of a corrected report: its columns once, and what an export put before formulas taken off again.
-    const added = reportColumns(manifest.columns);
-    const columns = manifest.columns.slice(added).map((column) => column.original || column.name);
-    yield '\ufeff' + csvLine([...REPORT_COLUMNS, ...columns]);
-    for await (const page of reportRows(pool, row.import_id, row.lock_key)) {
-      signal.throwIfAborted();
-      let text = '';
-      for (const { line, codes, messages, raw, offset, bytes } of page) {
-        const read = raw ?? (await readRecord({ path, offset, bytes, dialect: manifest.canonicalDialect }));
-        const cells = added > 0 ? read.slice(added).map(importedText) : read;
-        text += csvLine([String(line), codes.join(' '), messages.join(' '), ...cells]);
-      }
-      yield text;
-    }
-  }
 
   return {
     async notify(input: RunInput): Promise<{ status: string; accounting: Record<string, number> }> {
@@ -52,7 +29,8 @@ export function createNotifyActivities(deps: ActivityDeps) {
       const refused = accounting['blocked']! + accounting['stale']! + accounting['failed']!;
       if (refused + accounting['duplicates']! > 0) await recordIssues(pool, input.importId, row.lock_key);
       if (refused > 0) {
-        await store.write(keys.errors, Readable.from(report(row, manifest, signal)), {
+        const rows = reportRows(pool, row.import_id, row.lock_key);
+        await store.write(keys.errors, Readable.from(errorReport(deps, row, manifest, rows, signal)), {
           contentType: 'text/csv; charset=utf-8',
           signal,
         });

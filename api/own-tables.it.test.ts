@@ -250,6 +250,14 @@ describe('a file of which no row is good', () => {
     expect(await app.owner`select count(*)::int as count from catalog.products`).toEqual(before);
     expect(await app.owner`select 1 from waybill.plans where import_id = ${run.id}`).toEqual([]);
     expect((await issuesOf(run.id)).items).toHaveLength(26);
+    // What was read can be corrected; the report says what it does not speak of, and is read as a file all the same.
+    const report = (await app.call('GET', `/api/imports/${run.id}/issues.csv`)).body as string;
+    const [note, header, first, ...more] = report.split('\r\n');
+    expect(note).toMatch(/stopped after 25 rows without a good one. These are all rows of the file/);
+    expect([header, more.length]).toEqual(['line,codes,messages,sku,price,active', 25]);
+    expect(first).toMatch(/^2,too_precise,.*,S-0,0.12345,yes$/);
+    const mended = await load('products', report.replaceAll('.12345', '.5').replace(',x\r', ',no\r'));
+    expect(mended).toMatchObject({ status: 'completed', accounting: { created: 25 } });
     // One good row is reason enough to go on.
     const most = await load('products', `sku,price,active\n${bad}S-99,1,yes\n`);
     expect(most).toMatchObject({ status: 'completed_with_issues', accounting: { created: 1, blocked: 25 } });

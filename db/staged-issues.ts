@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { CommonIssue, Tally } from '../intake/rules/every-row-bad.ts';
 import { withTransaction } from './connect.ts';
-import { KEPT } from './issues-of-plan.ts';
+import { KEPT, type ReportRow } from './issues-of-plan.ts';
 import { stagingTables } from './staging.ts';
 
 /** Rows that are looked at for what they have in common. */
@@ -53,6 +53,35 @@ export async function commonIssue(
      group by 1, 2, 3 order by 5 desc, 1, 2 limit 1`,
   );
   return result.rows[0] ?? null;
+}
+
+/** Every staged record with an error and why, in the order of the file, a page at a time; as it was when asked first. */
+export async function* stagedReportRows(
+  pool: pg.Pool,
+  lockKey: number,
+  incarnation: number,
+): AsyncGenerator<ReportRow[]> {
+  const client = await pool.connect();
+  let whole = false;
+  try {
+    await client.query('begin');
+    await client.query(
+      `declare report no scroll cursor for
+       select r._record as record, r._line as line, r._offset as offset, r._bytes as bytes, r._raw as raw,
+         array(select i ->> 'code' from jsonb_array_elements(r._issues) i) as codes,
+         array(select concat_ws(': ', coalesce(i ->> 'column', i ->> 'field'), i ->> 'message') from jsonb_array_elements(r._issues) i) as messages
+       from ${stagingTables(lockKey, incarnation).rows} r where r._blocked order by r._record`,
+    );
+    for (;;) {
+      const page = await client.query<ReportRow>('fetch 5000 from report');
+      if (page.rows.length === 0) break;
+      yield page.rows;
+    }
+    await client.query('commit');
+    whole = true;
+  } finally {
+    client.release(!whole);
+  }
 }
 
 /** Keeps the issues of a staging that no plan will be made of: the first of them, and their counts. */

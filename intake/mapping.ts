@@ -266,7 +266,14 @@ function candidatesOf(scores: (Match | null)[], columns: ManifestColumn[]): Mapp
 /** A settled mapping with the names of its columns, so that it can be remembered; what only proposals say is left out. */
 export function withHeaders(mapping: Mapping, columns: ManifestColumn[]): Mapping {
   const fields = mapping.fields.map(
-    ({ header: _, why: _w, candidates: _c, unmappedValues: _u, ...mapped }): MappedField => {
+    ({
+      header: _,
+      why: _w,
+      candidates: _c,
+      unmappedValues: _u,
+      unlistedValues: _l,
+      ...mapped
+    }): MappedField => {
       if (mapped.column === null) return mapped;
       const { join } = mapped;
       return {
@@ -303,6 +310,7 @@ export function rulesFrom(mapping: Mapping, fields: FieldSpec[], keyFields: stri
       why: _w,
       candidates: _c,
       unmappedValues: _u,
+      unlistedValues: _l,
       field: _f,
       header: _h,
       ...rules

@@ -212,6 +212,8 @@ export interface MappedField extends CellRules {
   candidates?: MappingCandidate[];
   /** Of boolean and enum fields (and others with a value map): values that are not understood yet. */
   unmappedValues?: UnmappedValue[];
+  /** Cells with more such values than are listed. */
+  unlistedValues?: number;
 }
 
 /** How a file's header differs from the one that the profile was made for. */
@@ -235,6 +237,8 @@ export interface ProfileRules {
   nullWords?: string[];
   /** Which record of a key counts; `refuse` blocks them all. Absent: what the dataset says. */
   duplicates?: 'last' | 'first' | 'refuse';
+  /** The whole file or nothing of it, where the import itself does not say. */
+  atomic?: boolean;
   /** A row without key takes the key of the one record of the target that is equal in these fields, with a warning. */
   provisionalKey?: string[];
   /** What to propose where `field` is empty: the row's own value of `from`. Never applied by itself. */

@@ -53,6 +53,10 @@ const MappedField = z
       .array(z.object({ value: z.string(), count: z.int(), suggestion: z.string().optional() }))
       .optional()
       .meta({ description: 'Words in its cells that are not understood yet; map them with `values`.' }),
+    unlistedValues: z
+      .int()
+      .optional()
+      .meta({ description: 'Cells with more such words than are listed (the first 1,000).' }),
   })
   .meta({ id: 'MappedField' });
 

@@ -8,7 +8,7 @@ import { proposeMapping, rulesFrom, thresholdFrom, withHeaders } from '../mappin
 import { previewRows } from '../preview.ts';
 import type { CellRules, ColumnType, Manifest, Mapping } from '../types.ts';
 import { compileCells } from './cells.ts';
-import { countInFile } from './unmapped-values.ts';
+import { countInFile, unmappedTally } from './unmapped-values.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'intake-profile-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -273,7 +273,7 @@ describe('words of a whole file', () => {
     const path = join(folder, 'words.csv');
     const lines = Array.from(
       { length: 5000 },
-      (_, n) => `k${n},${n % 5 === 0 ? 'A' : n % 5 === 1 ? '"I "' : 'yes'}`,
+      (_, n) => `k${n},${n === 4321 ? 'seldom' : n % 5 === 0 ? 'A' : n % 5 === 1 ? '"I "' : 'yes'}`,
     );
     writeFileSync(path, `${lines.join('\n')}\n`);
     const { fields } = dataset('products');
@@ -305,8 +305,38 @@ describe('words of a whole file', () => {
     expect(counted.valuesOf).toBe('file');
     expect(counted.fields.find(({ field }) => field === 'active')!.unmappedValues).toEqual([
       { value: 'A', count: 1000, suggestion: 'true' },
-      { value: 'I', count: 1000, suggestion: 'false' },
+      { value: 'I', count: 999, suggestion: 'false' },
+      { value: 'seldom', count: 1 },
     ]);
+    // The first rows need not show a word for it to be counted.
+    const plain = proposeMapping({ ...manifest, sample: [['k1', 'yes']] }, fields);
+    expect(plain.fields.find(({ field }) => field === 'active')!.unmappedValues).toBeUndefined();
+    const all = await countInFile(plain, { manifest, path, fields });
+    expect(all.fields.find(({ field }) => field === 'active')!.unmappedValues).toHaveLength(3);
+  });
+});
+
+describe('a column of very many words', () => {
+  const words = (count: number, text: (n: number) => string) => {
+    const tally = unmappedTally({ type: 'boolean' })!;
+    for (let n = 0; n < count; n++) tally.add(text(n));
+    tally.add(text(0));
+    tally.add('yes');
+    tally.add(' ');
+    return tally;
+  };
+
+  it('lists the first thousand with exact counts, and counts the rest', () => {
+    const tally = words(3000, (n) => `word ${n}`);
+    expect(tally.result()).toHaveLength(1000);
+    expect(tally.result()[0]).toEqual({ value: 'word 0', count: 2 });
+    expect([tally.unlisted(), tally.filled()]).toEqual([2000, 3002]);
+  });
+
+  it('keeps no more than 64 K characters', () => {
+    const tally = words(500, (n) => `${n} ${'x'.repeat(5000)}`);
+    expect(tally.result().length).toBeLessThan(70);
+    expect(tally.result().reduce((sum, { count }) => sum + count, 0) + tally.unlisted()).toBe(501);
   });
 });
 

@@ -35,6 +35,14 @@ export interface CommonIssue {
   rows: number;
 }
 
+/** What stands above the error report of a run that stopped early. */
+export const unreadRowsNote = ({ records }: Tally, all: number): string =>
+  `The import was stopped after ${records.toLocaleString('en')} rows without a good one. ${
+    all > records
+      ? `The other ${(all - records).toLocaleString('en')} rows of the file were not looked at and are not listed here.`
+      : 'These are all rows of the file.'
+  }`;
+
 /** Why the run stopped, for a person. */
 export function everyRowBadMessage({ records }: Tally, common: CommonIssue | null): string {
   const begun = `None of the first ${records.toLocaleString('en')} rows can be taken, so the import was stopped before anything was written.`;

@@ -165,6 +165,10 @@ it('keeps the words that were seen, with the counts of the whole file where ther
   );
   expect(seen).toEqual({ note: unmappedValues });
   expect(wordsSeen(seen, { mapping, unknown: [] })).toEqual(seen);
+  // A later look at the beginning takes nothing from it.
+  expect(
+    wordsSeen(seen, { mapping, unknown: [{ field: 'note', values: [{ value: 'weg', count: 2 }] }] }),
+  ).toEqual(seen);
 });
 
 it('says the type of a column, and takes it back', () => {

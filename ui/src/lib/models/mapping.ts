@@ -10,14 +10,25 @@ import type {
 export type ConfirmedField = ConfirmMappingData['body']['fields'][number];
 
 /** What stands for a field now: as proposed, or as the person has changed it. */
-export interface Choice extends Omit<MappedField, 'confidence' | 'reason' | 'candidates' | 'unmappedValues'> {
+export interface Choice extends Omit<
+  MappedField,
+  'confidence' | 'reason' | 'candidates' | 'unmappedValues' | 'unlistedValues'
+> {
   /** Not as it was proposed: by the person. */
   changed: boolean;
 }
 export type Choices = Record<string, Choice>;
 
 function choiceOf(mapped: MappedField, changed = false): Choice {
-  const { confidence: _, reason: __, candidates: ___, unmappedValues: ____, why: _____, ...choice } = mapped;
+  const {
+    confidence: _,
+    reason: _r,
+    candidates: _c,
+    unmappedValues: _u,
+    unlistedValues: _l,
+    why: _w,
+    ...choice
+  } = mapped;
   return { ...choice, changed };
 }
 
@@ -115,7 +126,9 @@ export function wordsSeen(
   const words = { ...before };
   const add = (field: string, found: Word[]) => {
     const known = new Map((words[field] ?? []).map((word) => [word.value, word]));
-    for (const word of found) known.set(word.value, word);
+    // What was counted in the whole file stands against what its beginning shows.
+    for (const word of found)
+      if (!((known.get(word.value)?.count ?? 0) > word.count)) known.set(word.value, word);
     words[field] = [...known.values()];
   };
   for (const { field, values } of unknown) add(field, values);
