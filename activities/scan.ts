@@ -50,13 +50,14 @@ export async function refuseQuarantined(deps: ActivityDeps, row: ImportRow): Pro
   const found = await findQuarantined(deps.pool, row.import_id);
   if (!found) return;
   await deps.store.remove(row.object_key!);
-  throw quarantined(found);
+  throw quarantined(found, found.removed);
 }
 
-function quarantined({ signature, objectKey }: Quarantined): ImportRefused {
+function quarantined({ signature, objectKey }: Quarantined, removed = false): ImportRefused {
+  const now = removed ? 'It was deleted' : 'It was moved to quarantine';
   return new ImportRefused(
     'quarantined',
-    `The virus scanner found ${signature} in this file. It was moved to quarantine and nothing of it was read. Ask its sender for a clean one.`,
+    `The virus scanner found ${signature} in this file. ${now} and nothing of it was read. Ask its sender for a clean one.`,
     { signature, objectKey },
   );
 }

@@ -17,6 +17,9 @@ const { revertSeconds } = retentionFrom(process.env);
 /** True once there is a file to run on: it was accepted, or the run fetches it by itself. */
 const hasFile = (i: StoredImport): boolean => i.objectEtag !== null || i.source.kind !== 'upload';
 
+/** Its file lies in quarantine, or did: there is nothing left to run it on. */
+export const isQuarantined = (i: StoredImport): boolean => i.error?.code === 'quarantined';
+
 /** What may be asked of an import as it stands; what is not here is answered with 409. */
 export function actionsOf(i: StoredImport): ImportJson['actions'] {
   switch (i.status) {
@@ -36,7 +39,7 @@ export function actionsOf(i: StoredImport): ImportJson['actions'] {
     case 'failed':
     case 'cancelled':
     case 'unproven':
-      return [...(hasFile(i) ? ['retry' as const] : []), ...undoing(i)];
+      return [...(hasFile(i) && !isQuarantined(i) ? ['retry' as const] : []), ...undoing(i)];
     default:
       return undoing(i);
   }

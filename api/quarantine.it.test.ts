@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestApp, type TestApp } from '../test/api.ts';
 import { EICAR, startClamd, type Clamd } from '../test/clamd.ts';
 import { reached, submit } from '../test/import.ts';
@@ -63,10 +63,27 @@ it('a file with a virus ends in quarantine, and nothing of it is read', async (c
   expect((await app.call('GET', '/api/quarantine', { token: app.foreign.admin })).body.items).toEqual([]);
   expect((await app.call('GET', '/api/quarantine', { token: app.tokens.approver })).status).toBe(403);
 
-  // Whoever tries again is told the same, not that the file is missing.
-  const again = await app.call('POST', `/api/imports/${id}/retry`, { body: {} });
-  if (again.status < 300)
-    expect(await reached(app, id, 'failed')).toMatchObject({ error: { code: 'quarantined' } });
+  // A file that was found bad is not tried again, whatever the scanner would say today.
+  expect(ended.actions).not.toContain('retry');
+  expect(await app.call('POST', `/api/imports/${id}/retry`, { body: {} })).toMatchObject({
+    status: 409,
+    body: { code: 'quarantined', detail: expect.stringMatching(/not read again. Ask its sender/) as string },
+  });
+
+  for (const [token, status] of [
+    [app.tokens.approver, 403],
+    [app.foreign.admin, 404],
+  ] as const)
+    expect((await app.call('DELETE', `/api/quarantine/${id}`, { token })).status).toBe(status);
+  expect(await store.list('quarantine/default/')).toMatchObject([{ key }]);
+  expect((await app.call('DELETE', `/api/quarantine/${id}`)).status).toBe(204);
+  expect(await store.list('quarantine/default/')).toEqual([]);
+  expect((await app.call('GET', '/api/quarantine')).body.items).toEqual([]);
+  expect((await app.call('DELETE', `/api/quarantine/${id}`)).status).toBe(404);
+  expect((await app.call('POST', `/api/imports/${id}/retry`, { body: {} })).body.code).toBe('quarantined');
+  expect(
+    await app.owner`select action, detail->>'signature' as found from waybill.audit where import_id = ${id} and action = 'remove_quarantined'`,
+  ).toEqual([{ action: 'remove_quarantined', found: 'Waybill.Test.UNOFFICIAL' }]);
 });
 
 it('a scanner that is down is waited for, and then the file goes through it', async (context) => {
@@ -85,4 +102,37 @@ it('a scanner that is down is waited for, and then the file goes through it', as
   }
   await clamd.start();
   expect(await reached(app, id, 'completed')).toMatchObject({ accounting: { input: 1, created: 1 } });
+});
+
+describe('where a scanner that is down is a reason to refuse', () => {
+  it('the import fails with a clear code, nothing of the file is read, and a retry goes through the scanner', async (context) => {
+    if (!clamd) return context.skip();
+    await worker.stop();
+    worker = await startTestWorker({
+      databaseUrl: app.workerUrl,
+      namespace: app.namespace,
+      env: { WAYBILL_SCAN: `clamd://127.0.0.1:${clamd.port}`, WAYBILL_SCAN_DOWN: 'refuse' },
+    });
+    await clamd.stop();
+    const id = await submit(app, 'sku,name\nC-1,Valve\n', { policy: 'auto' });
+    const ended = await reached(app, id, 'failed');
+    expect(ended).toMatchObject({
+      error: {
+        code: 'scanner_down',
+        message: expect.stringMatching(
+          /does not answer.*The file was not read.*when the scanner is back/,
+        ) as string,
+      },
+      accounting: null,
+    });
+    expect(ended.actions).toContain('retry');
+    expect(
+      await app.owner`select manifest_key, input_accepted from waybill.imports where import_id = ${id}`,
+    ).toEqual([{ manifest_key: null, input_accepted: null }]);
+    expect((await app.call('GET', '/api/quarantine')).body.items).toEqual([]);
+
+    await clamd.start();
+    expect((await app.call('POST', `/api/imports/${id}/retry`, { body: {} })).status).toBeLessThan(300);
+    expect(await reached(app, id, 'completed')).toMatchObject({ accounting: { input: 1, created: 1 } });
+  });
 });

@@ -19,9 +19,14 @@ export async function noteQuarantine(pool: pg.Pool, found: Quarantined, tenantId
   );
 }
 
-export async function findQuarantined(pool: pg.Pool, importId: string): Promise<Quarantined | null> {
-  const { rows } = await pool.query<Quarantined>(
-    `select import_id as "importId", object_key as "objectKey", signature, scanner
+/** Also of a file that has been removed since. */
+export async function findQuarantined(
+  pool: pg.Pool,
+  importId: string,
+): Promise<(Quarantined & { tenantId: string; removed: boolean }) | null> {
+  const { rows } = await pool.query<Quarantined & { tenantId: string; removed: boolean }>(
+    `select import_id as "importId", object_key as "objectKey", signature, scanner,
+       tenant_id as "tenantId", removed_at is not null as removed
      from waybill.quarantine where import_id = $1`,
     [importId],
   );
@@ -41,6 +46,22 @@ export interface QuarantinedFile extends Quarantined {
   place: QuarantinePlace;
 }
 
+/** Notes that the file is gone, and who wanted it; false where it is none of the tenant's, or gone already. */
+export async function noteRemoved(
+  pool: pg.Pool,
+  of: { importId: string; tenantId: string; actor: string },
+): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    `with removed as (
+       update waybill.quarantine set removed_at = clock_timestamp(), removed_by = $3
+       where import_id = $1 and tenant_id = $2 and removed_at is null returning object_key, signature)
+     insert into waybill.audit (tenant_id, import_id, actor, action, detail)
+     select $2, $1, $3, 'remove_quarantined', to_jsonb(removed) from removed`,
+    [of.importId, of.tenantId, of.actor],
+  );
+  return rowCount === 1;
+}
+
 /** A tenant's files in quarantine, the newest first. */
 export async function listQuarantine(
   sql: postgres.Sql,
@@ -53,7 +74,7 @@ export async function listQuarantine(
       i.file_name as "fileName", i.dataset, i.file_size as bytes,
       json_build_object('foundAt', q.found_at::text, 'id', q.import_id) as place
     from waybill.quarantine q join waybill.imports i using (import_id)
-    where q.tenant_id = ${tenantId}
+    where q.tenant_id = ${tenantId} and q.removed_at is null
       ${after ? sql`and (q.found_at, q.import_id) < (${after.foundAt}::timestamptz, ${after.id}::text)` : sql``}
     order by q.found_at desc, q.import_id desc limit ${limit}`;
 }

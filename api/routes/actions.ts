@@ -4,7 +4,7 @@ import { reopenImport, requestStop, resumeImport } from '../../db/control.ts';
 import { findImportDetails, noteReason, type StoredImport } from '../../db/imports.ts';
 import { findUpload, markUploadAborted } from '../../db/uploads.ts';
 import type { ApiDeps } from '../deps.ts';
-import { actionsOf, importJson } from '../import-json.ts';
+import { actionsOf, importJson, isQuarantined } from '../import-json.ts';
 import { startRun, tellTemporal } from '../intake.ts';
 import { ApiError } from '../problem.ts';
 import * as routes from '../schemas/actions.ts';
@@ -38,6 +38,14 @@ export async function readyFor(
 ): Promise<StoredImport> {
   const stored = await importOf(deps, caller, importId);
   if (actionsOf(stored).includes(action)) return stored;
+  if (action === 'retry' && isQuarantined(stored)) {
+    throw new ApiError(
+      409,
+      'quarantined',
+      'The virus scanner found something in this file, so it is not read again. Ask its sender for a clean one and import that.',
+      { importId },
+    );
+  }
   throw new ApiError(
     409,
     'not_possible',

@@ -1,8 +1,9 @@
 import type { Router } from 'express';
 import * as z from 'zod';
-import { listQuarantine } from '../../db/quarantine.ts';
+import { findQuarantined, listQuarantine, noteRemoved } from '../../db/quarantine.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import type { ApiDeps } from '../deps.ts';
+import { notFound } from '../problem.ts';
 import * as routes from '../schemas/quarantine.ts';
 import { serve } from '../serve.ts';
 
@@ -19,5 +20,13 @@ export function registerQuarantine(router: Router, deps: ApiDeps): void {
       items: shown.map(({ place: _, foundAt, ...file }) => ({ ...file, foundAt: foundAt.toISOString() })),
       nextCursor: last ? writeCursor(list, last.place) : null,
     };
+  });
+
+  serve(router, deps, routes.removeQuarantined, async ({ params: { id }, caller }) => {
+    const found = await findQuarantined(deps.pool, id);
+    if (!found || found.removed || found.tenantId !== caller.tenantId) throw notFound('file');
+    // The file first: broken off in between, it stays listed and can be deleted again.
+    await deps.store.remove(found.objectKey);
+    await noteRemoved(deps.pool, { importId: id, tenantId: caller.tenantId, actor: caller.name });
   });
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { Cursor, pageOf, route, Time } from './common.ts';
+import { Cursor, importParams, pageOf, route, Time } from './common.ts';
 
 const QuarantinedFile = z
   .object({
@@ -32,4 +32,16 @@ export const listQuarantine = route({
   },
 });
 
-export const quarantineRoutes = [listQuarantine];
+export const removeQuarantined = route({
+  id: 'removeQuarantined',
+  method: 'delete',
+  path: '/api/quarantine/{id}',
+  tag: 'imports',
+  summary: 'Delete a file from quarantine for good; what its import was stays on its page',
+  role: 'admin',
+  params: importParams,
+  answer: { status: 204, description: 'Deleted.' },
+  problems: [404, 503],
+});
+
+export const quarantineRoutes = [listQuarantine, removeQuarantined];

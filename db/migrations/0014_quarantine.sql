@@ -5,6 +5,9 @@ create table waybill.quarantine (
   object_key text not null,
   signature text not null,
   scanner text not null,
-  found_at timestamptz not null default now()
+  found_at timestamptz not null default now(),
+  -- The file itself is gone; that it was there stays known, so that its import is never run again.
+  removed_at timestamptz,
+  removed_by text
 );
 create index quarantine_of_tenant on waybill.quarantine (tenant_id, found_at desc, import_id desc);

@@ -416,6 +416,10 @@ export type Profile = {
      */
     duplicates?: 'last' | 'first' | 'refuse';
     /**
+     * All rows of a file or none of them, where the import itself does not say: one transaction, refused if a row is blocked.
+     */
+    atomic?: boolean;
+    /**
      * A row without key takes that of the one record of the target that is equal in these fields, with a warning.
      */
     provisionalKey?: Array<string>;
@@ -791,6 +795,10 @@ export type Mapping = {
          */
         duplicates?: 'last' | 'first' | 'refuse';
         /**
+         * All rows of a file or none of them, where the import itself does not say: one transaction, refused if a row is blocked.
+         */
+        atomic?: boolean;
+        /**
          * A row without key takes that of the one record of the target that is equal in these fields, with a warning.
          */
         provisionalKey?: Array<string>;
@@ -914,6 +922,10 @@ export type MappedField = {
         count: number;
         suggestion?: string;
     }>;
+    /**
+     * Cells with more such words than are listed (the first 1,000).
+     */
+    unlistedValues?: number;
 };
 
 export type MappingPreview = {
@@ -2327,6 +2339,10 @@ export type TryMappingData = {
              */
             duplicates?: 'last' | 'first' | 'refuse';
             /**
+             * All rows of a file or none of them, where the import itself does not say: one transaction, refused if a row is blocked.
+             */
+            atomic?: boolean;
+            /**
              * A row without key takes that of the one record of the target that is equal in these fields, with a warning.
              */
             provisionalKey?: Array<string>;
@@ -3051,6 +3067,10 @@ export type ConfirmMappingData = {
              * Which record of a key counts; `refuse` blocks all of them. Absent: what the dataset says.
              */
             duplicates?: 'last' | 'first' | 'refuse';
+            /**
+             * All rows of a file or none of them, where the import itself does not say: one transaction, refused if a row is blocked.
+             */
+            atomic?: boolean;
             /**
              * A row without key takes that of the one record of the target that is equal in these fields, with a warning.
              */
@@ -5041,6 +5061,52 @@ export type ListQuarantineResponses = {
 };
 
 export type ListQuarantineResponse = ListQuarantineResponses[keyof ListQuarantineResponses];
+
+export type RemoveQuarantinedData = {
+    body?: never;
+    path: {
+        /**
+         * Id of the import; the same as its upload, its job and its workflow.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/quarantine/{id}';
+};
+
+export type RemoveQuarantinedErrors = {
+    /**
+     * The request cannot be read as it is.
+     */
+    400: Problem;
+    /**
+     * No credential, or one that is not valid (any more).
+     */
+    401: Problem;
+    /**
+     * The credential is valid and its role is not enough.
+     */
+    403: Problem;
+    /**
+     * Unknown here.
+     */
+    404: Problem;
+    /**
+     * Something that this needs does not answer.
+     */
+    503: Problem;
+};
+
+export type RemoveQuarantinedError = RemoveQuarantinedErrors[keyof RemoveQuarantinedErrors];
+
+export type RemoveQuarantinedResponses = {
+    /**
+     * Deleted.
+     */
+    204: void;
+};
+
+export type RemoveQuarantinedResponse = RemoveQuarantinedResponses[keyof RemoveQuarantinedResponses];
 
 export type ShowLimitsData = {
     body?: never;
