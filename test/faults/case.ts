@@ -203,6 +203,22 @@ export interface Repeated extends Disturbance {
   after?(bench: Bench): Promise<void>;
 }
 
+/** Waits for the end; cancelled, the run is opened again. It may have been faster: then there is nothing left to do. */
+export async function retryCancelled(
+  instance: Instance,
+  importId: string,
+  /** What has to be true while it is cancelled. */
+  meanwhile?: () => Promise<void>,
+): Promise<string> {
+  const { status } = await instance.ended(importId);
+  if (status !== 'cancelled') return status;
+  await meanwhile?.();
+  const answer = await instance.api('POST', `/imports/${importId}/retry`);
+  if (answer.status !== 200)
+    throw new Error(`retry was answered with ${answer.status} ${JSON.stringify(answer.body)}`);
+  return status;
+}
+
 const OPEN = ['queued', 'running', 'paused', 'reverting'];
 
 /** A run struck several times in the same way. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { disturbed, repeated, type Bench, type Case, type Strike } from './case.ts';
+import { disturbed, repeated, retryCancelled, type Bench, type Case, type Strike } from './case.ts';
 import { databaseFaults } from './database.ts';
 import { orphans } from './oracle.ts';
 import { lineFaults } from './lines.ts';
@@ -276,13 +276,11 @@ function pressed(what: 'terminate' | 'cancel'): Case {
         const seen = await until('an open batch', batchOpen(instance, id));
         const handle = instance.temporal.workflow.getHandle(id);
         await (what === 'terminate' ? handle.terminate('a fault test') : handle.cancel());
-        const document = await instance.ended(id);
-        if (document.status !== 'cancelled') throw new Error(`it ended as ${document.status}, not cancelled`);
-        const left = await orphans(instance);
-        if (left.length > 0) throw new Error(`cancelled, and left behind: ${left.join(', ')}`);
-        const answer = await instance.api('POST', `/imports/${id}/retry`);
-        if (answer.status !== 200)
-          throw new Error(`retry was answered with ${answer.status} ${JSON.stringify(answer.body)}`);
+        const status = await retryCancelled(instance, id, async () => {
+          const left = await orphans(instance);
+          if (left.length > 0) throw new Error(`cancelled, and left behind: ${left.join(', ')}`);
+        });
+        if (status !== 'cancelled') throw new Error(`it ended as ${status}, not cancelled`);
         return seen;
       }),
   };

@@ -89,12 +89,17 @@ export const lineFaults: Case[] = [
     1,
     forAWhile('temporal', { partitioned: true }, 7000),
   ),
-  inApply('partition', 'API cut off from PostgreSQL and Temporal for 5 s', 1, async (bench, id, seen) => {
-    line(bench, 'temporal').fault(ends(bench, 'api'), { partitioned: true });
-    const found = await forAWhile('postgres', { partitioned: true }, 5000, 'api')(bench, id, seen);
-    line(bench, 'temporal').fault(ends(bench, 'api'), {});
-    return found;
-  }),
+  inApply(
+    'partition',
+    'API cut off from PostgreSQL and Temporal for 5 s',
+    1,
+    async (bench, id, seen, before) => {
+      line(bench, 'temporal').fault(ends(bench, 'api'), { partitioned: true });
+      const found = await forAWhile('postgres', { partitioned: true }, 5000, 'api')(bench, id, seen, before);
+      line(bench, 'temporal').fault(ends(bench, 'api'), {});
+      return found;
+    },
+  ),
   inApply(
     'slow line',
     '60 ms each way between worker and PostgreSQL for 3 s',
@@ -115,8 +120,8 @@ export const lineFaults: Case[] = [
     inRead({ partitioned: true }, 5000),
   ),
   reading('object store', '50 KB/s for 4 s in the middle', inRead({ bytesPerSecond: 50_000 }, 4000)),
-  reading('object store', '503 Slow Down for 4 s in the middle', async (bench, id, seen) => {
-    const found = await inRead('reset', 0)(bench, id, seen);
+  reading('object store', '503 Slow Down for 4 s in the middle', async (bench, id, seen, before) => {
+    const found = await inRead('reset', 0)(bench, id, seen, before);
     const peers = ends(bench, 'worker');
     line(bench, 's3').fault(peers, { answer: SLOW_DOWN });
     await delay(4000);

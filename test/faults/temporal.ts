@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { repeated, type Case, type Strike } from './case.ts';
+import { repeated, retryCancelled, type Case, type Strike } from './case.ts';
 import { startSecondWorker } from './instance.ts';
 import { freshBatch } from './moments.ts';
 
@@ -61,11 +61,7 @@ const cancelThenRetry: Strike = async ({ instance, random }, id, seen) => {
   if (found === null) return null;
   await delay(random() * 1000);
   await instance.api('POST', `/imports/${id}/cancel`);
-  const document = await instance.ended(id);
-  // It may have been faster: then there is nothing left to do.
-  if (document.status !== 'cancelled') return found;
-  const answer = await instance.api('POST', `/imports/${id}/retry`);
-  if (answer.status !== 200) throw new Error(`retry was answered with ${answer.status}`);
+  await retryCancelled(instance, id);
   return found;
 };
 
@@ -83,10 +79,7 @@ const cancelAtTheFinish: Strike = async ({ instance, random }, id, seen) => {
   if (found === null) return null;
   await delay(random() * 800);
   await instance.api('POST', `/imports/${id}/cancel`);
-  const document = await instance.ended(id);
-  if (document.status !== 'cancelled') return found;
-  const answer = await instance.api('POST', `/imports/${id}/retry`);
-  if (answer.status !== 200) throw new Error(`retry was answered with ${answer.status}`);
+  await retryCancelled(instance, id);
   return found;
 };
 
