@@ -38,6 +38,28 @@ describe('actions', () => {
     expect((await app.client.workflow.getHandle(id).describe()).status.name).toBe('RUNNING');
   });
 
+  it('retry says why an ended run is not opened again, and does not start it', async () => {
+    const ended = { status: 'cancelled', phase: null, finished_at: new Date(), epoch: 3 };
+    const old = await app.makeImport({ ...ended, values_dropped_at: new Date() });
+    expect(await act(old, 'retry')).toMatchObject({ status: 409, body: { code: 'too_old', importId: old } });
+
+    const undone = await app.makeImport(ended);
+    await app.owner`insert into waybill.reverts (import_id, revert, state, on_conflict, status_before, requested_by)
+      values (${undone}, 1, 'cancelled', '{}', 'cancelled', 'test')`;
+    await app.owner`insert into waybill.revert_batches (import_id, revert, batch, first_place, last_place, rows, digest)
+      values (${undone}, 1, 1, 1, 5, 5, 0)`;
+    await app.owner`insert into waybill.revert_receipts (import_id, revert, batch, epoch, removed, restored, gone, skipped, failed)
+      values (${undone}, 1, 1, 2, 5, 0, 0, 0, 0)`;
+    const answer = await act(undone, 'retry', { reason: 'once more' });
+    expect(answer).toMatchObject({ status: 409, body: { code: 'undone', importId: undone } });
+    expect(answer.body.detail).toMatch(/Import the file again/);
+
+    for (const id of [old, undone]) {
+      await expect(app.client.workflow.getHandle(id).describe()).rejects.toThrow();
+      expect((await get(`/api/imports/${id}`)).body.status).toBe('cancelled');
+    }
+  });
+
   it.each(['completed', 'completed_with_issues', 'reverted'])(
     'none is possible for a run that is %s',
     async (status) => {

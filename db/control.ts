@@ -114,6 +114,20 @@ export const resumeImport = (pool: pg.Pool, importId: string, actor: string) =>
 export const reopenImport = (pool: pg.Pool, importId: string, actor: string) =>
   one(pool, 'select * from waybill.reopen($1, $2)', [importId, actor]);
 
+/** Why `reopenImport` left an ended run as it is; none of these where it was not that. */
+export async function retryHindrance(
+  pool: pg.Pool,
+  importId: string,
+): Promise<{ undone: boolean; dropped: boolean }> {
+  const { rows } = await pool.query<{ undone: boolean; dropped: boolean }>(
+    `select exists (select from waybill.revert_receipts r where r.import_id = i.import_id) as undone,
+       i.values_dropped_at is not null as dropped
+     from waybill.imports i where i.import_id = $1`,
+    [importId],
+  );
+  return rows[0] ?? { undone: false, dropped: false };
+}
+
 export interface TurnAnswer {
   held: boolean;
   ahead: number;

@@ -12,6 +12,7 @@ import {
   queues,
   REVERT_IMPORT,
   revertRunOf,
+  type Asked,
   type MappingConfirmed,
   type Progress,
 } from '../workflows/messages.ts';
@@ -42,14 +43,10 @@ type RunSignal = 'pause' | 'resume' | 'cancel' | 'turn';
 export interface ImportRuns {
   /** Starts the run; if it runs already nothing happens. */
   start(run: StartImport): Promise<void>;
-  signal(importId: string, what: RunSignal, message?: { actor?: string; reason?: string }): Promise<void>;
-  /** The same for the undoing of an import; the database has been told already. */
+  signal(importId: string, what: RunSignal, message?: Asked): Promise<void>;
+  /** The same for the undoing of an import. */
   startRevert(run: StartImport): Promise<void>;
-  signalRevert(
-    importId: string,
-    what: RunSignal,
-    message?: { actor?: string; reason?: string },
-  ): Promise<void>;
+  signalRevert(importId: string, what: RunSignal, message?: Asked): Promise<void>;
   confirmMapping(importId: string, answer: MappingConfirmed): Promise<void>;
   approve(
     importId: string,
@@ -81,6 +78,24 @@ export function createImportRuns(client: Client, { fair = true } = {}): ImportRu
       throw error;
     }
   };
+  /** With a signal: a run that is just cleaning up after its end goes on instead of being missed. */
+  const start = async (
+    type: string,
+    workflowId: string,
+    { importId, tenantId }: StartImport,
+    attributes: ReturnType<typeof importAttributes>,
+  ) => {
+    await workflow.signalWithStart(type, {
+      workflowId,
+      taskQueue: queues.workflow,
+      args: [{ importId, tenantId }],
+      signal: 'started',
+      workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+      workflowIdConflictPolicy: 'USE_EXISTING',
+      ...share(tenantId),
+      ...attributes,
+    });
+  };
   const signal = async (workflowId: string, what: RunSignal, message?: object) => {
     try {
       await workflow.getHandle(workflowId).signal(what, message ?? {});
@@ -90,34 +105,10 @@ export function createImportRuns(client: Client, { fair = true } = {}): ImportRu
     }
   };
   return {
-    async start(run) {
-      // With a signal: a run that is just cleaning up after its end goes on instead of being missed.
-      await workflow.signalWithStart(IMPORT_FILE, {
-        workflowId: run.importId,
-        taskQueue: queues.workflow,
-        args: [{ importId: run.importId, tenantId: run.tenantId }],
-        signal: 'started',
-        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        workflowIdConflictPolicy: 'USE_EXISTING',
-        ...share(run.tenantId),
-        ...importAttributes(run),
-      });
-    },
+    start: (run) => start(IMPORT_FILE, run.importId, run, importAttributes(run)),
     signal,
-    async startRevert(run) {
-      await workflow.signalWithStart(REVERT_IMPORT, {
-        workflowId: revertRunOf(run.importId),
-        taskQueue: queues.workflow,
-        args: [{ importId: run.importId, tenantId: run.tenantId }],
-        signal: 'started',
-        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        workflowIdConflictPolicy: 'USE_EXISTING',
-        ...share(run.tenantId),
-        ...revertAttributes(run),
-      });
-    },
-    signalRevert: (importId, what, message) =>
-      signal(revertRunOf(importId), what, { ...message, recorded: true }),
+    startRevert: (run) => start(REVERT_IMPORT, revertRunOf(run.importId), run, revertAttributes(run)),
+    signalRevert: (importId, what, message) => signal(revertRunOf(importId), what, message),
     confirmMapping: (importId, answer) => update(importId, 'confirmMapping', answer),
     approve: (importId, answer) => update(importId, 'approve', answer),
     discard: (importId, answer) => update(importId, 'discard', answer),

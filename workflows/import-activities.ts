@@ -89,14 +89,30 @@ export function refusalOf(error: unknown): { code: string; message: string } {
   };
 }
 
-/** Each range cut so that the lanes share it and no activity is longer than a million rows or so. */
-export function laneRanges(
-  ranges: { first: number; last: number }[],
+interface Batches {
+  first: number;
+  last: number;
+}
+
+/** Does the ranges in so many lanes at once, cut so that the lanes share them. */
+export async function inLanes(
+  ranges: Batches[],
   lanes: number,
-): { first: number; last: number }[] {
+  work: (part: Batches) => Promise<void>,
+): Promise<void> {
+  const parts = laneRanges(ranges, lanes);
+  let next = 0;
+  const lane = async () => {
+    for (let part = parts[next++]; part !== undefined; part = parts[next++]) await work(part);
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+}
+
+/** Each range cut so that the lanes share it and no activity is longer than a million rows or so. */
+function laneRanges(ranges: Batches[], lanes: number): Batches[] {
   return ranges.flatMap(({ first, last }) => {
     const size = Math.min(100, Math.ceil((last - first + 1) / lanes));
-    const parts: { first: number; last: number }[] = [];
+    const parts: Batches[] = [];
     for (let at = first; at <= last; at += size)
       parts.push({ first: at, last: Math.min(at + size - 1, last) });
     return parts;

@@ -3,19 +3,8 @@ import type { Claimed } from '../activities/control.ts';
 import type { Inspected } from '../activities/intake.ts';
 import type { Planned } from '../activities/load.ts';
 import * as activities from './import-activities.ts';
-import {
-  approveUpdate,
-  cancelSignal,
-  confirmMappingUpdate,
-  discardUpdate,
-  pauseSignal,
-  progressQuery,
-  resumeSignal,
-  startedSignal,
-  turnSignal,
-  type ImportFileInput,
-  type Progress,
-} from './messages.ts';
+import { listenToRun } from './listen.ts';
+import { approveUpdate, confirmMappingUpdate, discardUpdate, type ImportFileInput } from './messages.ts';
 import { Interrupted, RunState, type Refusal } from './import-state.ts';
 import { takeTurn } from './turn.ts';
 
@@ -36,10 +25,6 @@ export async function importFile(input: ImportFileInput): Promise<ImportResult> 
   const { workflowId, runId } = wf.workflowInfo();
   const state = new RunState(importId);
   listen(state);
-  // Cancel pressed in Temporal, at any moment: a paused run listens to it too.
-  wf.CancellationScope.current().cancelRequested.catch(() =>
-    state.wantStop({ what: 'cancel', actor: 'temporal', reason: 'Cancelled in Temporal.' }),
-  );
   let last: ImportResult = { status: 'over' };
 
   for (;;) {
@@ -177,16 +162,10 @@ async function applyAll(state: RunState): Promise<void> {
   const pending = await state.throughOutage(() => control().pending(state.at()));
   if (!pending) throw new Error('nobody approved this plan');
   const at = state.at();
-  const ranges = activities.laneRanges(pending.ranges, pending.lanes);
-  let next = 0;
-  const lane = async () => {
-    for (let range = ranges[next++]; range !== undefined; range = ranges[next++]) {
-      const { first, last } = range;
-      const summary = `batches ${first} to ${last} of wave ${pending.wave}`;
-      await state.throughOutage(() => load(summary).apply({ ...at, wave: pending.wave, first, last }));
-    }
-  };
-  await Promise.all(Array.from({ length: pending.lanes }, lane));
+  await activities.inLanes(pending.ranges, pending.lanes, ({ first, last }) => {
+    const summary = `batches ${first} to ${last} of wave ${pending.wave}`;
+    return state.throughOutage(() => load(summary).apply({ ...at, wave: pending.wave, first, last }));
+  });
 }
 
 /** After anything that is not a straight end: what does the database say, and does the run go on? */
@@ -198,14 +177,15 @@ async function settle(
 ): Promise<{ status: string } | null> {
   const { importId } = state;
   return wf.CancellationScope.nonCancellable(async () => {
-    const stop = state.takeStop();
-    if (stop) {
-      await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
-    } else if (!(
-      error instanceof Interrupted ||
-      wf.isCancellation(error) ||
-      activities.failureType(error) === 'Fenced'
-    )) {
+    const stopped = await state.recordStop();
+    if (
+      !stopped &&
+      !(
+        error instanceof Interrupted ||
+        wf.isCancellation(error) ||
+        activities.failureType(error) === 'Fenced'
+      )
+    ) {
       const refusal: Refusal = activities.refusalOf(error);
       const status = await state
         .throughOutage(() => control(refusal.code).fail({ ...state.at(), error: refusal }))
@@ -224,16 +204,7 @@ async function settle(
       if (!seen.current) return { status: 'taken over' };
       if (seen.status === 'paused') {
         if (wf.workflowInfo().continueAsNewSuggested) return null;
-        state.paused();
-        // Signals end the wait; the timer is for a resume whose signal was lost.
-        await wf.condition(
-          () => state.resumeWanted !== null || state.stopWanted !== null,
-          Math.min(5, looks + 1) * 60_000,
-        );
-        const stop = state.takeStop();
-        const resume = state.takeResume();
-        if (stop) await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
-        else if (resume) await state.throughOutage(() => control().resume({ importId, ...resume }));
+        await state.whilePaused(looks);
         continue;
       }
       if (['queued', 'running', 'waiting'].includes(seen.status)) return null;
@@ -253,20 +224,7 @@ async function finishUp(state: RunState): Promise<boolean> {
 }
 
 function listen(state: RunState): void {
-  wf.setHandler(progressQuery, (): Progress => state.progress());
-  wf.setHandler(pauseSignal, (message) =>
-    state.wantStop({ what: 'pause', actor: message?.actor ?? 'a signal' }),
-  );
-  wf.setHandler(cancelSignal, (message) =>
-    state.wantStop({ what: 'cancel', actor: message?.actor ?? 'a signal', reason: message?.reason }),
-  );
-  wf.setHandler(resumeSignal, (message) => state.wantResume(message?.actor ?? 'a signal'));
-  wf.setHandler(startedSignal, () => {
-    state.restartWanted = true;
-  });
-  wf.setHandler(turnSignal, () => {
-    state.turnFreed = true;
-  });
+  listenToRun(state);
   wf.setHandler(
     confirmMappingUpdate,
     async (answer) => {

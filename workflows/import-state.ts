@@ -2,20 +2,19 @@ import { defineSearchAttributeKey } from '@temporalio/common';
 import * as wf from '@temporalio/workflow';
 import type { Claimed } from '../activities/control.ts';
 import { control, unavailableWhat } from './import-activities.ts';
-import type { Progress } from './messages.ts';
+import type { Asked, Progress } from './messages.ts';
 
 export interface Refusal {
   code: string;
   message: string;
 }
 
-export interface Stop {
+interface Stop extends Asked {
   what: 'pause' | 'cancel';
   actor: string;
-  reason?: string;
-  /** The database has been told already: said again, and late, it could stop what was begun since. */
-  recorded?: boolean;
 }
+
+type Resume = Asked & { actor: string };
 
 /** The run was stopped from outside: what the database says decides what comes next. */
 export class Interrupted extends Error {}
@@ -37,7 +36,7 @@ export class RunState {
   status = 'queued';
   waitingFor: Progress['waitingFor'] = null;
   stopWanted: Stop | null = null;
-  resumeWanted: { actor: string } | null = null;
+  resumeWanted: Resume | null = null;
   turnFreed = false;
   /** Somebody started the import again while this run was ending. */
   restartWanted = false;
@@ -60,6 +59,7 @@ export class RunState {
     this.epoch = claimed.epoch;
     // What was asked before the claim has had its effect.
     this.resumeWanted = null;
+    if (this.stopWanted && this.hasPassed(this.stopWanted)) this.stopWanted = null;
     this.restartWanted = false;
     this.heavy = claimed.heavy;
     this.status = claimed.status;
@@ -105,26 +105,46 @@ export class RunState {
   }
 
   wantStop(stop: Stop): void {
+    if (this.hasPassed(stop)) return;
     this.stopWanted = stop;
     this.resumeWanted = null;
     this.scope?.cancel();
   }
 
-  takeStop(): Stop | null {
-    const stop = this.stopWanted;
-    this.stopWanted = null;
-    return stop;
+  wantResume(resume: Resume): void {
+    if (this.hasPassed(resume)) return;
+    if (this.stopWanted?.what === 'pause') this.stopWanted = null;
+    this.resumeWanted = resume;
   }
 
-  takeResume(): { actor: string } | null {
+  /** Asked, and done by the database, before this run claimed the import as it is. */
+  private hasPassed({ epoch }: Asked): boolean {
+    return epoch !== undefined && epoch <= this.epoch;
+  }
+
+  /** Tells the database of a stop that was wished for by a bare signal. False: nobody wishes for one. */
+  async recordStop(): Promise<boolean> {
+    const wanted = this.stopWanted;
+    this.stopWanted = null;
+    if (wanted === null) return false;
+    const { epoch, ...stop } = wanted;
+    const { importId } = this;
+    if (epoch === undefined) await this.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
+    return true;
+  }
+
+  /** Ends a pause: by signals, or by the timer, which is for a resume whose signal was lost. */
+  async whilePaused(looks: number): Promise<void> {
+    this.paused();
+    await wf.condition(
+      () => this.resumeWanted !== null || this.stopWanted !== null,
+      Math.min(5, looks + 1) * 60_000,
+    );
     const resume = this.resumeWanted;
     this.resumeWanted = null;
-    return resume;
-  }
-
-  wantResume(actor: string): void {
-    if (this.stopWanted?.what === 'pause') this.stopWanted = null;
-    this.resumeWanted = { actor };
+    if ((await this.recordStop()) || resume === null || resume.epoch !== undefined) return;
+    const { importId } = this;
+    await this.throughOutage(() => control().resume({ importId, actor: resume.actor }));
   }
 
   waitFor(what: string, message: string): void {
@@ -231,7 +251,7 @@ export class RunState {
     this.show();
   }
 
-  paused(): void {
+  private paused(): void {
     this.status = 'paused';
     this.waitingFor = { what: 'resume', since: now() };
     this.show();

@@ -28,10 +28,20 @@ export interface Progress {
   waitingFor: { what: string; since: string; nextTryAt?: string; message?: string } | null;
 }
 
-export const pauseSignal = defineSignal<[{ actor?: string; recorded?: boolean }?]>('pause');
-export const resumeSignal = defineSignal<[{ actor?: string; recorded?: boolean }?]>('resume');
-export const cancelSignal =
-  defineSignal<[{ actor?: string; reason?: string; recorded?: boolean }?]>('cancel');
+/** What comes with pause, resume and cancel. */
+export interface Asked {
+  actor?: string;
+  reason?: string;
+  /**
+   * Set where the database has been told already: the epoch that it came to by it. The signal then only says "look",
+   * and to a run that has claimed the import since it says nothing: told again, and late, it could stop what was
+   * begun after it.
+   */
+  epoch?: number;
+}
+export const pauseSignal = defineSignal<[Asked?]>('pause');
+export const resumeSignal = defineSignal<[Asked?]>('resume');
+export const cancelSignal = defineSignal<[Asked?]>('cancel');
 /** Comes with every start: a run that is just ending goes on with the import instead of missing it. */
 export const startedSignal = defineSignal('started');
 /** Sent by whoever gave a turn back to the next in line. */

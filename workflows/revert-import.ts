@@ -1,17 +1,9 @@
 import * as wf from '@temporalio/workflow';
 import type { RevertClaimed } from '../activities/revert.ts';
 import * as activities from './import-activities.ts';
-import { Interrupted, RunState, type Stop } from './import-state.ts';
-import {
-  cancelSignal,
-  pauseSignal,
-  progressQuery,
-  resumeSignal,
-  startedSignal,
-  turnSignal,
-  type ImportFileInput,
-  type Progress,
-} from './messages.ts';
+import { Interrupted, RunState } from './import-state.ts';
+import { listenToRun } from './listen.ts';
+import type { ImportFileInput } from './messages.ts';
 import { takeTurn } from './turn.ts';
 
 const { control, load } = activities;
@@ -30,10 +22,7 @@ export async function revertImport(input: ImportFileInput): Promise<RevertResult
   const { importId } = input;
   const { workflowId, runId } = wf.workflowInfo();
   const state = new RunState(importId);
-  listen(state);
-  wf.CancellationScope.current().cancelRequested.catch(() =>
-    state.wantStop({ what: 'cancel', actor: 'temporal', reason: 'Cancelled in Temporal.' }),
-  );
+  listenToRun(state);
   let last: RevertResult = { status: 'over' };
 
   for (;;) {
@@ -75,17 +64,9 @@ async function undo(state: RunState, claimed: RevertClaimed): Promise<RevertResu
     `${counts.remove.toLocaleString()} records to remove, ${counts.restore.toLocaleString()} to restore, ${counts.skip.toLocaleString()} in conflict`,
   );
   const { ranges, lanes } = await state.throughOutage(() => control().pendingRevert(at));
-  const parts = activities.laneRanges(ranges, lanes);
-  let next = 0;
-  const lane = async () => {
-    for (let range = parts[next++]; range !== undefined; range = parts[next++]) {
-      const { first, last } = range;
-      await state.throughOutage(() =>
-        load(`undo batches ${first} to ${last}`).applyRevert({ ...at, first, last }),
-      );
-    }
-  };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  await activities.inLanes(ranges, lanes, ({ first, last }) =>
+    state.throughOutage(() => load(`undo batches ${first} to ${last}`).applyRevert({ ...at, first, last })),
+  );
   return state.throughOutage(() => control('prove, end').endRevert(at));
 }
 
@@ -99,14 +80,15 @@ async function settle(
   if (error instanceof wf.ContinueAsNew) throw error;
   const { importId } = state;
   return wf.CancellationScope.nonCancellable(async () => {
-    const stop = state.takeStop();
-    if (stop) {
-      await record(state, stop);
-    } else if (!(
-      error instanceof Interrupted ||
-      wf.isCancellation(error) ||
-      activities.failureType(error) === 'Fenced'
-    )) {
+    const stopped = await state.recordStop();
+    if (
+      !stopped &&
+      !(
+        error instanceof Interrupted ||
+        wf.isCancellation(error) ||
+        activities.failureType(error) === 'Fenced'
+      )
+    ) {
       const refusal = activities.refusalOf(error);
       try {
         return await state.throughOutage(() =>
@@ -121,37 +103,8 @@ async function settle(
       if (!seen.current) return { status: 'taken over' };
       if (seen.status !== 'reverting') return { status: seen.status };
       if (!seen.paused || wf.workflowInfo().continueAsNewSuggested) return null;
-      state.paused();
-      // Signals end the wait; the timer is for a resume whose signal was lost.
-      await wf.condition(
-        () => state.resumeWanted !== null || state.stopWanted !== null,
-        Math.min(5, looks + 1) * 60_000,
-      );
-      const stop = state.takeStop();
-      const resume = state.takeResume();
+      await state.whilePaused(looks);
       state.status = 'reverting';
-      if (stop) await record(state, stop);
-      else if (resume) await state.throughOutage(() => control().resume({ importId, ...resume }));
     }
-  });
-}
-
-/** Tells the database of a stop that came as a bare signal. */
-async function record(state: RunState, { recorded, ...stop }: Stop): Promise<void> {
-  if (recorded) return;
-  const { importId } = state;
-  await state.throughOutage(() => control(stop.what).stop({ importId, ...stop }));
-}
-
-function listen(state: RunState): void {
-  wf.setHandler(progressQuery, (): Progress => state.progress());
-  wf.setHandler(pauseSignal, (message) => state.wantStop({ what: 'pause', actor: 'a signal', ...message }));
-  wf.setHandler(cancelSignal, (message) => state.wantStop({ what: 'cancel', actor: 'a signal', ...message }));
-  wf.setHandler(resumeSignal, (message) => state.wantResume(message?.actor ?? 'a signal'));
-  wf.setHandler(startedSignal, () => {
-    state.restartWanted = true;
-  });
-  wf.setHandler(turnSignal, () => {
-    state.turnFreed = true;
   });
 }

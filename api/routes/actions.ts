@@ -1,6 +1,6 @@
 import type { Router } from 'express';
 import type { Caller } from '../../db/access.ts';
-import { reopenImport, requestStop, resumeImport } from '../../db/control.ts';
+import { reopenImport, requestStop, resumeImport, retryHindrance } from '../../db/control.ts';
 import { findImportDetails, noteReason, type StoredImport } from '../../db/imports.ts';
 import { findUpload, markUploadAborted } from '../../db/uploads.ts';
 import type { ApiDeps } from '../deps.ts';
@@ -87,7 +87,9 @@ export function registerActions(router: Router, deps: ApiDeps): void {
         reason: body.reason,
       });
       if (after?.status !== 'paused') await ready(caller, id, 'pause');
-      await tellTemporal(deps, id, () => runs.signal(id, 'pause', { actor: caller.name }));
+      await tellTemporal(deps, id, () =>
+        runs.signal(id, 'pause', { actor: caller.name, epoch: after?.epoch }),
+      );
     }
     return now(caller, id);
   });
@@ -97,8 +99,10 @@ export function registerActions(router: Router, deps: ApiDeps): void {
     if (stored.status === 'reverting') {
       await steerRevert(deps, id, 'resume', { actor: caller.name });
     } else {
-      await resumeImport(pool, id, caller.name);
-      await tellTemporal(deps, id, () => runs.signal(id, 'resume', { actor: caller.name }));
+      const after = await resumeImport(pool, id, caller.name);
+      await tellTemporal(deps, id, () =>
+        runs.signal(id, 'resume', { actor: caller.name, epoch: after?.epoch }),
+      );
     }
     await note(caller, id, 'resume', body.reason);
     return now(caller, id);
@@ -121,7 +125,7 @@ export function registerActions(router: Router, deps: ApiDeps): void {
       if (stored.status === 'uploading') await abandonUpload(caller, id);
       else
         await tellTemporal(deps, id, () =>
-          runs.signal(id, 'cancel', { actor: caller.name, reason: body.reason }),
+          runs.signal(id, 'cancel', { actor: caller.name, reason: body.reason, epoch: after?.epoch }),
         );
     }
     return now(caller, id);
@@ -136,9 +140,32 @@ export function registerActions(router: Router, deps: ApiDeps): void {
     await markUploadAborted(sql, importId);
   }
 
+  /** What keeps an ended run from being opened again, and what to do instead. */
+  async function whyNotAgain(importId: string): Promise<ApiError> {
+    const { undone, dropped } = await retryHindrance(pool, importId);
+    if (undone)
+      return new ApiError(
+        409,
+        'undone',
+        'Some of this import was undone, and trying again would count what is gone. Import the file again.',
+        { importId },
+      );
+    if (dropped)
+      return new ApiError(
+        409,
+        'too_old',
+        'What this import was going to write is no longer kept. Import the file again.',
+        { importId },
+      );
+    return new ApiError(409, 'not_possible', 'The import has moved on meanwhile. Look at it again.', {
+      importId,
+    });
+  }
+
   serve(router, deps, routes.retryImport, async ({ params: { id }, body, caller }) => {
     const stored = await ready(caller, id, 'retry');
-    await reopenImport(pool, id, caller.name);
+    const reopened = await reopenImport(pool, id, caller.name);
+    if (reopened?.status !== 'queued') throw await whyNotAgain(id);
     await note(caller, id, 'retry', body.reason);
     await startRun(deps, stored);
     return now(caller, id);

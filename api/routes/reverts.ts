@@ -92,9 +92,13 @@ export async function steerRevert(
   what: 'pause' | 'resume' | 'cancel',
   by: { actor: string; reason?: string },
 ): Promise<void> {
-  if (what === 'resume') await resumeImport(deps.pool, importId, by.actor);
-  else await requestStop(deps.pool, { importId, what, ...by });
-  await tellTemporal(deps, importId, () => deps.runs.signalRevert(importId, what, by));
+  const after =
+    what === 'resume'
+      ? await resumeImport(deps.pool, importId, by.actor)
+      : await requestStop(deps.pool, { importId, what, ...by });
+  await tellTemporal(deps, importId, () =>
+    deps.runs.signalRevert(importId, what, { ...by, epoch: after?.epoch }),
+  );
 }
 
 async function requestOf(deps: ApiDeps, stored: StoredImport, onConflict: OnConflict) {

@@ -152,6 +152,7 @@ begin
     update waybill.turns set holder = null where holder = i.import_id;
     perform pg_notify('waybill_turns', i.import_id);
   elsif p_what = 'cancel' then
+    update waybill.imports set epoch = epoch + 1 where import_id = i.import_id;
     return waybill.end_revert(i, r, 'cancelled', null, p_actor, p_reason);
   else
     return i;
