@@ -34,6 +34,21 @@ export interface ApplyProgram {
   reviewed: boolean;
   /** How many ranges of batches may be applied at once. */
   lanes: number;
+  /** For records that the file does not have (db/missing.ts); null where the import leaves them alone. */
+  missing?: MissingProgram | null;
+}
+
+/** Parameters: $1 first seq, $2 last seq, $3 records. */
+export interface MissingProgram {
+  decision: 'deactivate' | 'delete';
+  /** Of a deactivation: the column and what it gets, as text. */
+  sets: Record<string, string | null>;
+  check: string;
+  planned: string;
+  record_of: string;
+  lock: string | null;
+  write: string;
+  classify: string;
 }
 
 /** The new value of a column where the record exists: `t` is the record, `p` the plan's row. */
@@ -92,6 +107,11 @@ export function rowHash(target: Target, fields: WrittenField[], alias: string): 
       .filter((field) => !field.key)
       .map((field) => ({ name: quoteName('s_' + field.column), type: field.type })),
   ];
+  return hashOf(columns, alias);
+}
+
+/** One hash over columns of a row, each with a seed of its own. */
+export function hashOf(columns: { name: string; type: string }[], alias: string): string {
   const hashes = columns.map(({ name, type }, n) => {
     const hash = HASHES[type.replace(/\(.*/, '')];
     const value = `${alias}.${name}`;

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { withTransaction } from './connect.ts';
 import { keyColumns, makeKeyMap } from './key-map.ts';
+import { missingTable } from './missing-table.ts';
 import { imagesTable, planTable } from './plan.ts';
 import type { Retention } from './retention.ts';
 
@@ -62,6 +63,21 @@ async function dropValues(pool: pg.Pool, { importId, lockKey }: Ended): Promise<
       await client.query(`create unique index plan_${lockKey}_record on ${plan} (_record)`);
       await client.query(`create index on ${plan} using brin (_seq) with (pages_per_range = 64)`);
     }
+    const missing = missingTable(lockKey);
+    const whole = await client.query<{ name: string }>(
+      `select quote_ident(attname) as name from pg_attribute where attrelid = to_regclass($1) and attname like 'r\\_%' and not attisdropped`,
+      [missing],
+    );
+    if (whole.rows.length > 0) {
+      const keys = await keyColumns(client, lockKey);
+      await client.query(
+        `create table stage.narrow_missing_${lockKey} with (autovacuum_enabled = false) as
+         select _record, _seq, _decision, ${keys.map(({ name }) => name).join(', ')} from ${missing}`,
+      );
+      await client.query(`drop table ${missing}`);
+      await client.query(`alter table stage.narrow_missing_${lockKey} rename to missing_${lockKey}`);
+      await client.query(`create unique index on ${missing} (_record)`);
+    }
     await dropTables(client, [imagesTable(lockKey), ...(await revertTables(client, lockKey))]);
     await client.query(
       'update waybill.imports set values_dropped_at = clock_timestamp() where import_id = $1',
@@ -77,6 +93,7 @@ async function dropLedger(pool: pg.Pool, { importId, lockKey }: Ended): Promise<
     await dropTables(client, [
       planTable(lockKey),
       imagesTable(lockKey),
+      missingTable(lockKey),
       ...(await revertTables(client, lockKey)),
     ]);
     await client.query('delete from waybill.key_blocks where lock_key = $1', [lockKey]);

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { withTransaction } from './connect.ts';
-import { FATES, ledgerRows } from './ledger.ts';
+import { FATES, ledgerRows, missingRows } from './ledger.ts';
+import { missingTable } from './missing-table.ts';
 import { imagesTable, indexLedger, planTable } from './plan.ts';
 
 /** Rows of a block: one of 24 is 330 bytes, and is searched in under a microsecond. */
@@ -49,10 +50,11 @@ export async function makeKeyMap(
     // An import that is opened again meanwhile waits; one that is open is left for later.
     await client.query('select pg_advisory_xact_lock_shared($1::bigint)', [lockKey]);
     const [state] = (
-      await client.query<{ ended: boolean; planned: boolean; images: boolean }>(
-        `select finished_at is not null as ended, to_regclass($2) is not null as planned, to_regclass($3) is not null as images
+      await client.query<{ ended: boolean; planned: boolean; images: boolean; missing: boolean }>(
+        `select finished_at is not null as ended, to_regclass($2) is not null as planned, to_regclass($3) is not null as images,
+           to_regclass($4) is not null as missing
          from waybill.imports where import_id = $1`,
-        [importId, planTable(lockKey), imagesTable(lockKey)],
+        [importId, planTable(lockKey), imagesTable(lockKey), missingTable(lockKey)],
       )
     ).rows;
     if (!state?.ended) return;
@@ -66,18 +68,22 @@ export async function makeKeyMap(
       const present = keys.map(({ name }) => `p.${name} is not null`).join(' and ');
       rows = (
         await client.query<{ n: number }>(
-          `select count(*) as n from ${planTable(lockKey)} p where ${present}`,
+          `select (select count(*) from ${planTable(lockKey)} p where ${present})${state.missing ? ` + (select count(*) from ${missingTable(lockKey)})` : ''} as n`,
         )
       ).rows[0]!.n;
       bits = Math.max(0, Math.ceil(Math.log2(rows / ROWS_PER_BLOCK)));
       const block = bits === 0 ? '0' : `((h >> ${64 - bits}) & ${2 ** bits - 1})::int`;
       const fates = `array[${FATES.map((fate) => `'${fate}'`).join(', ')}]`;
+      const hashed = { columns: [`${keyHash(keys, 'p')} as h`], only: present };
+      const met = state.missing
+        ? `(${ledgerRows(importId, lockKey, hashed)}) union all (${missingRows(importId, lockKey, hashed)})`
+        : ledgerRows(importId, lockKey, hashed);
       // What was never applied has not met its record.
       await client.query(
         `insert into waybill.key_blocks (month, lock_key, block, hashes, entries)
          select $1::date, $2::bigint, block, array_agg(low), array_agg(entry)
          from (select ${block} as block, ((h << 32) >> 32)::int as low, _record * 16 + array_position(${fates}, fate) - 1 as entry
-           from (${ledgerRows(importId, lockKey, { columns: [`${keyHash(keys, 'p')} as h`], only: present })}) l
+           from (${met}) l
            where fate <> 'notProcessed' order by 1) x
          group by block`,
         [month, lockKey],

@@ -1,5 +1,6 @@
 import { receiptTimes } from './later-imports.ts';
 import { quoteText } from './connect.ts';
+import { missingTable } from './missing-table.ts';
 import { planTable } from './plan.ts';
 
 /** What can come of a row; the position is what key maps keep of it. Only ever add at the end. */
@@ -13,6 +14,11 @@ export const FATES = [
   'skipped',
   'failed',
   'notProcessed',
+  'deactivated',
+  'deleted',
+  // A missing record that had become what it was to become, and one that was left alone.
+  'gone',
+  'kept',
 ] as const;
 export type Fate = (typeof FATES)[number];
 
@@ -35,5 +41,27 @@ export function ledgerRows(
     from ${planTable(lockKey)} p cross join (${receiptTimes(id)}) r
     left join (select distinct on (record) record, outcome, code, message from waybill.outcomes
       where import_id = ${id} order by record, wave desc) o on o.record = p._record
+    where ${only}`;
+}
+
+/**
+ * The records that the import found missing with what came of each: the same columns as `ledgerRows`, with record numbers
+ * below zero and no place in a file. `only`: a condition on the plan's row `p`.
+ */
+export function missingRows(
+  importId: string,
+  lockKey: number,
+  { columns = [], only = 'true' }: { columns?: string[]; only?: string } = {},
+): string {
+  const id = quoteText(importId);
+  return `select p._record, null::bigint as _line, null::bigint as _offset, null::int as _bytes, p._seq, null::bigint as _winner, null::jsonb as _issues,
+      case when o.outcome = 'unchanged' then 'gone' when o.outcome is not null then 'kept'
+        when p._seq <= r.lasts[width_bucket(p._seq, r.firsts)] then case p._decision when 'delete' then 'deleted' else 'deactivated' end
+        else 'notProcessed' end as fate,
+      case when p._seq <= r.lasts[width_bucket(p._seq, r.firsts)] then r.times[width_bucket(p._seq, r.firsts)] end as at,
+      o.code, o.message${columns.map((column) => `, ${column}`).join('')}
+    from ${missingTable(lockKey)} p cross join (${receiptTimes(id)}) r
+    left join (select distinct on (record) record, outcome, code, message from waybill.outcomes
+      where import_id = ${id} and record < 0 order by record, wave desc) o on o.record = p._record
     where ${only}`;
 }

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { quoteName, quoteText, withClient } from './connect.ts';
 import { keyColumns, keyHash } from './key-map.ts';
 import { revertTable } from './later-imports.ts';
-import { FATES, ledgerRows, type Fate } from './ledger.ts';
+import { FATES, ledgerRows, missingRows, type Fate } from './ledger.ts';
 import { imagesTable } from './plan.ts';
 import { planKey, type Target } from './target.ts';
 
@@ -12,7 +12,8 @@ type Values = Record<string, string | null>;
 export interface RowOutcome {
   importId: string;
   record: number;
-  line: number;
+  /** Null for a record that was missing in the file; its `record` is below zero. */
+  line: number | null;
   fate: Fate;
   /** When its batch was committed; null where none was. */
   at: Date | null;
@@ -61,6 +62,9 @@ interface Shape {
   keys: { name: string; type: string }[];
   images: boolean;
   values: boolean;
+  /** Records that were missing, and whether they are still known whole. */
+  missing: boolean;
+  missing_values: boolean;
   reverts: number[];
 }
 
@@ -69,6 +73,8 @@ async function shapesOf(client: pg.PoolClient, lockKeys: number[]): Promise<Map<
   const found = await client.query<Shape>(
     `select i.import_id as "importId", i.lock_key as "lockKey", i.file_name as "fileName", i.created_by as "createdBy", i.status,
        to_regclass('stage.images_' || i.lock_key) is not null as images, a.keys, a.values,
+       to_regclass('stage.missing_' || i.lock_key) is not null as missing,
+       exists (select from pg_attribute where attrelid = to_regclass('stage.missing_' || i.lock_key) and attname like 'r\\_%') as missing_values,
        array(select r.revert from waybill.reverts r where r.import_id = i.import_id and r.planned_at is not null
          and to_regclass('stage.revert_' || i.lock_key || '_' || r.revert) is not null order by 1 desc) as reverts
      from waybill.imports i cross join lateral (
@@ -82,10 +88,9 @@ async function shapesOf(client: pg.PoolClient, lockKeys: number[]): Promise<Map<
 }
 
 /** One row of an import's ledger with everything that is known of it. */
-function outcomeStatement(
-  { importId, lockKey, keys, images, values, reverts }: Shape,
-  record: number,
-): string {
+function outcomeStatement(shape: Shape, record: number): string {
+  if (record < 0) return missingStatement(shape, record);
+  const { importId, lockKey, keys, images, values } = shape;
   const id = quoteText(importId);
   const row = ledgerRows(importId, lockKey, {
     columns: [
@@ -95,15 +100,6 @@ function outcomeStatement(
     ],
     only: `p._record = ${record}`,
   });
-  const undone = reverts.map(
-    (revert) => `select ${revert} as revert, c.committed_at as at,
-        coalesce(o.outcome, case e._decision when 'remove' then 'removed' when 'restore' then 'restored' when 'skip' then 'skipped' else e._decision end) as outcome
-      from ${revertTable(lockKey, revert)} e
-      join waybill.revert_batches b on b.import_id = ${id} and b.revert = ${revert} and e._place between b.first_place and b.last_place
-      join waybill.revert_receipts c on (c.import_id, c.revert, c.batch) = (b.import_id, b.revert, b.batch)
-      left join waybill.revert_outcomes o on o.import_id = ${id} and o.revert = ${revert} and o.record = e._record
-      where e._record = l._record`,
-  );
   return `select ${lockKey}::bigint as "lockKey", ${id} as "importId", l._record as record, l._line as line, l.fate, l.at, l.key, l.code, l.message, l._winner as winner,
       l._offset as offset, l._bytes as bytes, l._raw as raw,
       ${values ? textObject('l.whole', 'v') : 'null::jsonb'} as values,
@@ -111,8 +107,45 @@ function outcomeStatement(
       ${images ? `${textObject('i', 'a')}` : 'null::jsonb'} as after,
       (select coalesce(jsonb_agg(jsonb_build_object('code', x ->> 'code', 'message', x ->> 'message', 'field', x ->> 'field', 'column', x ->> 'column')), '[]')
         from jsonb_array_elements(l._issues) x) as issues,
-      ${undone.length > 0 ? `(select coalesce(jsonb_agg(jsonb_build_object('revert', revert, 'at', at, 'outcome', outcome) order by revert desc), '[]') from (${undone.join(' union all ')}) u)` : `'[]'::jsonb`} as reverts
+      ${undoneSince(shape)} as reverts
     from (${row}) l ${images ? `left join ${imagesTable(lockKey)} i on i._record = l._record` : ''}`;
+}
+
+/** What reverts of the import made of the row `l` since, as a JSON array. */
+function undoneSince({ importId, lockKey, reverts }: Shape): string {
+  const id = quoteText(importId);
+  const undone = reverts.map(
+    (revert) => `select ${revert} as revert, c.committed_at as at,
+        coalesce(o.outcome, case e._decision when 'remove' then 'removed' when 'restore' then 'restored' when 'reactivate' then 'restored' when 'reinsert' then 'restored' when 'skip' then 'skipped' else e._decision end) as outcome
+      from ${revertTable(lockKey, revert)} e
+      join waybill.revert_batches b on b.import_id = ${id} and b.revert = ${revert} and e._place between b.first_place and b.last_place
+      join waybill.revert_receipts c on (c.import_id, c.revert, c.batch) = (b.import_id, b.revert, b.batch)
+      left join waybill.revert_outcomes o on o.import_id = ${id} and o.revert = ${revert} and o.record = e._record
+      where e._record = l._record`,
+  );
+  return undone.length > 0
+    ? `(select coalesce(jsonb_agg(jsonb_build_object('revert', revert, 'at', at, 'outcome', outcome) order by revert desc), '[]') from (${undone.join(' union all ')}) u)`
+    : `'[]'::jsonb`;
+}
+
+/** The same of a record that was missing in the file. */
+function missingStatement(shape: Shape, record: number): string {
+  const { importId, lockKey, keys, missing_values: values } = shape;
+  const row = missingRows(importId, lockKey, {
+    columns: [
+      `array[${keys.map(({ name }) => `p.${name}::text`).join(', ')}] as key`,
+      'p._decision',
+      ...(values ? ['p as whole'] : []),
+    ],
+    only: `p._record = ${record}`,
+  });
+  const before = values ? textObject('l.whole', 'r') : 'null::jsonb';
+  return `select ${lockKey}::bigint as "lockKey", ${quoteText(importId)} as "importId", l._record as record, l._line as line, l.fate, l.at, l.key, l.code, l.message, l._winner as winner,
+      l._offset as offset, l._bytes as bytes, null::jsonb as _raw, null::jsonb as values, ${before} as before,
+      case when l.fate = 'deactivated' then ${before} || (select program #> '{missing,sets}' from waybill.plans p
+        join waybill.imports i on i.import_id = p.import_id and i.plan_version = p.version where p.import_id = ${quoteText(importId)}) end as after,
+      '[]'::jsonb as issues, ${undoneSince(shape)} as reverts
+    from (${row}) l`;
 }
 
 /** Several rows in one statement: what a page costs is mostly how often the database is asked. */
@@ -246,22 +279,23 @@ async function unmapped(
     fates: number[] | null;
   },
 ): Promise<Sighting[]> {
-  const runs = await client.query<{ import_id: string; lock_key: number }>(
-    `select i.import_id, i.lock_key from waybill.imports i
+  const runs = await client.query<{ import_id: string; lock_key: number; missing: boolean }>(
+    `select i.import_id, i.lock_key, to_regclass('stage.missing_' || i.lock_key) is not null as missing from waybill.imports i
      where i.turn = $1 and i.tenant_id = $2 and i.lock_key < $3 and i.plan_version > 0 and to_regclass('stage.plan_' || i.lock_key) is not null
        and not exists (select from waybill.key_maps m where m.lock_key = i.lock_key)`,
     [ask.turn, ask.tenantId, ask.before],
   );
   const found: Sighting[] = [];
-  for (const { import_id, lock_key } of runs.rows) {
+  for (const { import_id, lock_key, missing } of runs.rows) {
     const keys = await keyColumns(client, lock_key);
     if (keys.length !== ask.keys.length) continue;
+    const only = keys
+      .map(({ name, type }, n) => `p.${name} = ${quoteText(ask.values[n]!)}::${type}`)
+      .join(' and ');
     const rows = await client.query<{ record: number; fate: Fate }>(
-      `select _record as record, fate from (${ledgerRows(import_id, lock_key, {
-        only: keys
-          .map(({ name, type }, n) => `p.${name} = ${quoteText(ask.values[n]!)}::${type}`)
-          .join(' and '),
-      })}) l where fate <> 'notProcessed'`,
+      `select _record as record, fate from (${ledgerRows(import_id, lock_key, { only })}${
+        missing ? ` union all ${missingRows(import_id, lock_key, { only })}` : ''
+      }) l where fate <> 'notProcessed'`,
     );
     for (const { record, fate } of rows.rows)
       if (ask.fates === null || ask.fates.includes(FATES.indexOf(fate))) found.push({ lock_key, record });

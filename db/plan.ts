@@ -3,6 +3,9 @@ import type { ImportPolicy } from '../datasets/types.ts';
 import type { Manifest } from '../intake/types.ts';
 import { LANES, rowHash, writeProgram } from './apply-program.ts';
 import { quoteName, withCancellableTransaction } from './connect.ts';
+import { incompleteReasons } from '../intake/missing.ts';
+import { findMissing, type MissingFound, type MissingRequest } from './missing.ts';
+import { missingTable } from './missing-table.ts';
 import {
   othersStatement,
   planColumns,
@@ -14,6 +17,7 @@ import {
 import { findProvisionalKeys, type ProvisionalKey } from './provisional-key.ts';
 import { checkRows, type PlanRule } from './rules-of-plan.ts';
 import { stagingIsWhole } from './staging.ts';
+import { planKey } from './target.ts';
 
 /** Rows of one batch: the unit of pause and of a fenced retry. 10,000 five-column rows commit in 40 to 90 ms. */
 export const BATCH_ROWS = 10_000;
@@ -33,6 +37,8 @@ export interface PlanCounts {
   unchanged: number;
   duplicates: number;
   blocked: number;
+  /** Records that the file does not have and that would be deactivated or deleted; only of imports that look for them. */
+  missing?: number;
 }
 
 export interface Plan {
@@ -41,6 +47,8 @@ export interface Plan {
   counts: PlanCounts;
   /** Batches of the wave that was frozen with the plan; 0 where nobody has approved it yet. */
   batches: number;
+  /** Why a person has to look at it under every policy, in sentences. */
+  hold: string[];
 }
 
 /** Thrown where staging does not cover the file: the caller stages a new incarnation. */
@@ -55,6 +63,8 @@ export interface PlanRequest extends Deciding {
   rules?: PlanRule[] | null;
   /** How the profile tells rows without key apart. */
   provisional?: ProvisionalKey | null;
+  /** What becomes of records that the file does not have; absent or null where nothing does. */
+  missing?: MissingRequest | null;
   /** How many connections may decide at once; the default is what the machine was measured with. */
   lanes?: number;
 }
@@ -266,8 +276,24 @@ async function finishDraft(
         )
       ).rows;
     }
+    const missing = request.missing
+      ? await findMissing(client, request, request.missing, {
+          plan: draft.table,
+          base: firstPlace(request, draft.ranges.length) - 1,
+          batchRows: BATCH_ROWS,
+        })
+      : null;
+    const hold = missing
+      ? incompleteReasons({
+          manifest,
+          missing: missing.rows,
+          unreadable: await countKeyless(client, request, draft),
+        })
+      : [];
     await client.query(`create index on ${draft.table} (_seq)`);
-    await client.query(`drop table if exists ${plan}, ${imagesTable(lockKey)}`);
+    await client.query(
+      `drop table if exists ${[plan, imagesTable(lockKey), ...(missing ? [] : [missingTable(lockKey)])].join(', ')}`,
+    );
     await client.query(`alter table ${draft.table} rename to ${plan.slice('stage.'.length)}`);
     await client.query(imagesStatement(request));
     return freeze(client, request, {
@@ -275,8 +301,25 @@ async function finishDraft(
       generation: state.generation,
       batches,
       rest: new Map(rest.map(({ decision, rows }) => [decision, rows])),
+      missing,
+      hold,
     });
   });
+}
+
+/** Records of the file whose key nobody can read. */
+async function countKeyless(
+  client: pg.PoolClient,
+  { target }: PlanRequest,
+  { table }: Draft,
+): Promise<number> {
+  const without = planKey(target).map(({ name }) => `${name} is null`);
+  const [row] = (
+    await client.query<{ rows: number }>(
+      `select count(*) as rows from ${table} where _seq is null and (${without.join(' or ')})`,
+    )
+  ).rows;
+  return row!.rows;
 }
 
 /** The plan that an earlier attempt at the same planning has committed. */
@@ -286,7 +329,7 @@ export async function planOfEpoch(
   epoch: number,
 ): Promise<Plan | null> {
   const result = await client.query<Plan>(
-    `select p.version, p.digest, p.counts, (select count(*)::int from waybill.batches b where b.import_id = i.import_id
+    `select p.version, p.digest, p.counts, p.hold, (select count(*)::int from waybill.batches b where b.import_id = i.import_id
        and b.superseded_at is null) as batches
      from waybill.imports i join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
      where i.import_id = $1 and p.epoch = $2`,
@@ -319,10 +362,15 @@ async function freeze(
     batches: BatchFound[];
     /** Rows without a place, by their decision. */
     rest: Map<string, number>;
+    missing: MissingFound | null;
+    hold: string[];
   },
 ): Promise<Plan> {
   const { importId, lockKey, tenantId, target, fields } = request;
-  const { version, generation, batches, rest } = found;
+  const { version, generation, rest, missing, hold } = found;
+  const batches = found.batches.map((batch) => ({ ...batch, missing: false }));
+  const all = [...batches, ...(missing?.batches ?? []).map((batch) => ({ ...batch, missing: true }))];
+  const approvedBy = request.policy === 'auto' && hold.length === 0 ? 'auto' : null;
   const wave = 1;
   const sum = (pick: (batch: BatchFound) => number) =>
     batches.reduce((total, batch) => total + pick(batch), 0);
@@ -332,15 +380,19 @@ async function freeze(
     unchanged: sum((batch) => batch.unchanged),
     duplicates: rest.get('duplicate') ?? 0,
     blocked: rest.get('blocked') ?? 0,
+    ...(missing && { missing: missing.rows }),
   };
-  const program = writeProgram({
-    target,
-    tenantId,
-    fields,
-    plan: planTable(lockKey),
-    images: imagesTable(lockKey),
-    reviewed: request.policy !== 'auto',
-  });
+  const program = {
+    ...writeProgram({
+      target,
+      tenantId,
+      fields,
+      plan: planTable(lockKey),
+      images: imagesTable(lockKey),
+      reviewed: approvedBy === null,
+    }),
+    missing: missing?.program ?? null,
+  };
   // Batches of a plan nobody approved are replaced by those of the next; approved ones can only be superseded.
   await client.query(
     `delete from waybill.batches b where import_id = $1
@@ -349,21 +401,30 @@ async function freeze(
   );
   await client.query('delete from waybill.waves where import_id = $1', [importId]);
   await client.query(
-    `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest)
-     select $1, $2, * from unnest($3::int[], $4::bigint[], $5::bigint[], $6::int[], $7::bigint[])`,
+    `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest, missing)
+     select $1, $2, * from unnest($3::int[], $4::bigint[], $5::bigint[], $6::int[], $7::bigint[], $8::boolean[])`,
     [
       importId,
       wave,
-      batches.map((_, n) => n + 1),
-      batches.map((b) => b.first),
-      batches.map((b) => b.last),
-      batches.map((b) => b.rows),
-      batches.map((b) => b.digest),
+      all.map((_, n) => n + 1),
+      all.map((b) => b.first),
+      all.map((b) => b.last),
+      all.map((b) => b.rows),
+      all.map((b) => b.digest),
+      all.map((b) => b.missing),
     ],
   );
-  const approvedBy = request.policy === 'auto' ? 'auto' : null;
-  const digest = await storePlan(client, { request, version, wave, counts, program, generation, approvedBy });
-  return { version, digest, counts, batches: batches.length };
+  const digest = await storePlan(client, {
+    request,
+    version,
+    wave,
+    counts,
+    program,
+    generation,
+    approvedBy,
+    hold,
+  });
+  return { version, digest, counts, batches: all.length, hold };
 }
 
 /** Writes the plan's row with the digest over its batches, what the import now stands at, and who approved it. */
@@ -377,17 +438,18 @@ export async function storePlan(
     program: object;
     generation: number | null;
     approvedBy: string | null;
+    hold: string[];
   },
 ): Promise<string> {
   const { importId, epoch } = plan.request;
   const { version, wave, counts } = plan;
   const stored = await client.query<{ digest: string }>(
-    `insert into waybill.plans (import_id, version, epoch, digest, counts, program)
+    `insert into waybill.plans (import_id, version, epoch, digest, counts, program, hold)
      select $1, $2, $3, encode(sha256(convert_to($4::text || coalesce(string_agg(
-         concat_ws(':', batch, first_seq, last_seq, rows, digest), ',' order by batch), ''), 'UTF8')), 'hex'), $4::jsonb, $5
+         concat_ws(':', batch, first_seq, last_seq, rows, digest), ',' order by batch), ''), 'UTF8')), 'hex'), $4::jsonb, $5, $7::text[]
      from waybill.batches where import_id = $1 and wave = $6
      returning digest`,
-    [importId, version, epoch, JSON.stringify(counts), JSON.stringify(plan.program), wave],
+    [importId, version, epoch, JSON.stringify(counts), JSON.stringify(plan.program), wave, plan.hold],
   );
   await client.query(
     'update waybill.imports set plan_version = $2, turn_generation = $3 where import_id = $1',

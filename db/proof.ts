@@ -1,6 +1,8 @@
 import type pg from 'pg';
 import { quoteText, withClient } from './connect.ts';
-import { ledgerRows } from './ledger.ts';
+import { keyColumns } from './key-map.ts';
+import { ledgerRows, missingRows } from './ledger.ts';
+import { missingTable } from './missing-table.ts';
 import { imagesTable, planTable } from './plan.ts';
 
 /** One statement that anybody can run, and the number that it has to come to. */
@@ -27,7 +29,7 @@ export async function proofChecks(
 ): Promise<ProofCheck[]> {
   const { importId, lockKey, accounting } = run;
   const id = quoteText(importId);
-  const [plan, images] = [planTable(lockKey), imagesTable(lockKey)];
+  const [plan, images, missing] = [planTable(lockKey), imagesTable(lockKey), missingTable(lockKey)];
   const [there] = (
     await pool.query<{
       ledger: boolean;
@@ -35,13 +37,19 @@ export async function proofChecks(
       values: boolean;
       check: string | null;
       reverted: boolean;
+      missing: boolean;
+      missing_values: boolean;
+      missing_check: string | null;
     }>(
       `select to_regclass($2) is not null as ledger, to_regclass($3) is not null as images,
          exists (select from pg_attribute where attrelid = to_regclass($2) and attname like 'v\\_%') as values,
          (select program ->> 'check' from waybill.plans p where p.import_id = i.import_id and p.version = i.plan_version) as check,
+         (select program #>> '{missing,check}' from waybill.plans p where p.import_id = i.import_id and p.version = i.plan_version) as missing_check,
+         to_regclass($4) is not null as missing,
+         exists (select from pg_attribute where attrelid = to_regclass($4) and attname like 'r\\_%') as missing_values,
          exists (select from waybill.revert_receipts r where r.import_id = i.import_id) as reverted
        from waybill.imports i where i.import_id = $1`,
-      [importId, plan, images],
+      [importId, plan, images, missing],
     )
   ).rows;
   const n = (name: string): number => accounting[name] ?? 0;
@@ -65,13 +73,49 @@ export async function proofChecks(
     'every receipt counts the rows of its batch',
     0,
     `select count(*) from waybill.receipts r join waybill.batches b using (import_id, wave, batch) where r.import_id = ${id}
-       and r.created + r.updated + r.unchanged + r.stale + r.failed <> b.rows`,
+       and r.created + r.updated + r.unchanged + r.stale + r.failed + r.deactivated + r.deleted + r.gone + r.kept <> b.rows`,
   );
   check(
     'no batch that was closed has a receipt',
     0,
     `select count(*) from waybill.receipts r join waybill.batches b using (import_id, wave, batch) where r.import_id = ${id} and b.superseded_at is not null`,
   );
+  if (accounting['missing'] !== undefined) {
+    for (const outcome of ['deactivated', 'deleted', 'kept'])
+      check(
+        `the receipts add up to ${outcome}`,
+        n(outcome),
+        `select coalesce(sum(${outcome}), 0) from waybill.receipts where import_id = ${id}`,
+      );
+  }
+  if (accounting['missing'] !== undefined && there!.missing) {
+    check(
+      'every record that was missing is kept',
+      n('missing'),
+      `select count(distinct _record) from ${missing}`,
+    );
+    for (const fate of ['deactivated', 'deleted', 'kept'])
+      check(
+        `record by record, ${fate}`,
+        n(fate),
+        `select count(*) from (${missingRows(importId, lockKey)}) l where fate = ${quoteText(fate)}`,
+      );
+    if (there!.ledger)
+      check(
+        'none of them has a row in the file',
+        0,
+        `select count(*) from ${missing} m join ${plan} p on ${(await keyColumns(pool, lockKey)).map(({ name }) => `p.${name} = m.${name}`).join(' and ')}`,
+      );
+    if (there!.missing_values && there!.missing_check)
+      check(
+        'every batch of them is as it was approved, by its digest',
+        0,
+        `select count(*) from waybill.batches b cross join lateral (${there!.missing_check
+          .replaceAll('$1', 'b.first_seq')
+          .replaceAll('$2', 'b.last_seq')}) c where b.import_id = ${id} and b.missing
+           and b.superseded_at is null and (c.rows, c.digest) is distinct from (b.rows::bigint, b.digest)`,
+      );
+  }
   if (there!.ledger) {
     check('the ledger holds every record of the file', n('input'), `select count(*) from ${plan}`);
     check('and each of them once', n('input'), `select count(distinct _record) from ${plan}`);
@@ -105,7 +149,7 @@ export async function proofChecks(
       check(
         'every batch is as it was approved, by its digest',
         0,
-        `select count(*) from waybill.batches b cross join lateral (${rehash}) c where b.import_id = ${id}
+        `select count(*) from waybill.batches b cross join lateral (${rehash}) c where b.import_id = ${id} and not b.missing
            and b.superseded_at is null and (c.rows, c.digest) is distinct from (b.rows::bigint, b.digest)`,
       );
     }

@@ -23,7 +23,7 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
         version: number;
         wave: number;
         approved_by: string;
-        program: object;
+        program: { reviewed: boolean };
         counts: PlanCounts;
         generation: number | null;
       }>(
@@ -46,7 +46,8 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
     const open = `b.import_id = $1 and b.superseded_at is null and not exists (
       select from waybill.receipts r where (r.import_id, r.wave, r.batch) = (b.import_id, b.wave, b.batch))`;
 
-    if (request.policy === 'auto') {
+    // A run under `auto` that a person had to look at is a reviewed one.
+    if (!before.program.reviewed) {
       const written = fields.filter((field) => !field.key);
       const difference = differs(
         fields,
@@ -71,12 +72,16 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
       );
     }
     await client.query(
-      `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest)
-       select b.import_id, $2, b.batch, b.first_seq, b.last_seq, x.rows, x.digest
+      `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest, missing)
+       select b.import_id, $2::int, b.batch, b.first_seq, b.last_seq, x.rows, x.digest, false
        from waybill.batches b cross join lateral (
          select count(*)::int as rows, coalesce(bit_xor(${rowHash(target, fields, 'p')}), 0) as digest
          from ${plan} p where p._seq between b.first_seq and b.last_seq) x
-       where ${open}`,
+       where ${open} and not b.missing
+       union all
+       -- Missing records keep their decision: whatever was written to one since, it is left alone.
+       select b.import_id, $2::int, b.batch, b.first_seq, b.last_seq, b.rows, b.digest, true from waybill.batches b
+       where ${open} and b.missing`,
       [importId, wave],
     );
     await client.query(
@@ -103,7 +108,8 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
       program: before.program,
       generation: before.generation,
       approvedBy: before.approved_by,
+      hold: [],
     });
-    return { version, digest, counts, batches };
+    return { version, digest, counts, batches, hold: [] };
   });
 }

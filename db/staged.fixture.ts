@@ -3,6 +3,7 @@ import type { ImportMode, ImportPolicy } from '../datasets/types.ts';
 import { builtinDatasets } from '../datasets/index.ts';
 import type { WrittenField } from './apply-program.ts';
 import { claimImport, requestStop, takeTurn } from './control.ts';
+import type { MissingRequest } from './missing.ts';
 import { makePlan, type Plan, type PlanRequest } from './plan.ts';
 import { createStaging } from './staging.ts';
 import { describeTarget, turnOf } from './target.ts';
@@ -13,6 +14,8 @@ export type ProductRow = {
   name?: string | null;
   price?: string | null;
   quantity?: string | null;
+  /** By a rule of the reader. */
+  blocked?: boolean;
 };
 
 const dataset = builtinDatasets.find(({ name }) => name === 'products')!;
@@ -30,6 +33,9 @@ interface StageOptions {
   mode?: ImportMode;
   policy?: ImportPolicy;
   columns?: ('name' | 'price' | 'quantity')[];
+  missing?: MissingRequest;
+  /** Name of the profile that the rows were read with. */
+  profile?: string;
 }
 
 /** An import of these rows, claimed, in its turn, planned; under `auto` ready to be applied. */
@@ -41,8 +47,13 @@ export async function stageImport(
   const staged = await stageRows(pool, rows.length, options, async (table, columns) => {
     for (const [at, row] of rows.entries()) {
       await pool.query(
-        `insert into ${table} values ($1, $2, 0, 0, false, null, null${columns.map((_, n) => `, $${n + 3}`).join('')})`,
-        [at + 1, at + 2, ...columns.map((column) => row[column as keyof ProductRow] ?? null)],
+        `insert into ${table} values ($1, $2, 0, 0, $3, null, null${columns.map((_, n) => `, $${n + 4}`).join('')})`,
+        [
+          at + 1,
+          at + 2,
+          row.blocked ?? false,
+          ...columns.map((column) => row[column as keyof ProductRow] ?? null),
+        ],
       );
     }
   });
@@ -63,9 +74,9 @@ export async function stageRows(
   const lockKey = (
     await pool.query<{ lock_key: number }>(
       `insert into waybill.imports (import_id, tenant_id, dataset, dataset_version, source, file_name, status, created_by, turn,
-         input_accepted, input_rejected, policy, mode, incarnation, object_key)
-       values ($1, 'default', 'products', 1, '{"kind":"upload"}', 'x.csv', 'queued', 'test', $2, $3, 0, $4, $5, 1, 'x') returning lock_key`,
-      [importId, turn, count, policy, mode],
+         input_accepted, input_rejected, policy, mode, incarnation, object_key, profile, profile_version)
+       values ($1, 'default', 'products', 1, '{"kind":"upload"}', 'x.csv', 'queued', 'test', $2, $3, 0, $4, $5, 1, 'x', $6::text, case when $6::text is not null then 1 end) returning lock_key`,
+      [importId, turn, count, policy, mode, options.profile ?? null],
     )
   ).rows[0]!.lock_key;
   const { epoch } = (await claimImport(pool, importId, 'run'))!;
@@ -100,6 +111,7 @@ export async function stageRows(
     manifest,
     mode,
     policy,
+    missing: options.missing ?? null,
   };
   return { importId, lockKey, epoch, request };
 }

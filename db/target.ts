@@ -10,6 +10,8 @@ export interface TargetColumn {
   notNull: boolean;
   /** Default expression, null where there is none. */
   default: string | null;
+  /** Computed by the table from the others. */
+  generated: boolean;
   /** What the reader has to keep to so that the column can hold every value it lets pass. */
   shape: ColumnShape;
 }
@@ -161,11 +163,12 @@ export async function describeTarget(
     name: `${quoteName(schema)}.${quoteName(table)}`,
     schema,
     table,
-    columns: columns.map(({ name, type, typeName, labels, notNull, default: fallback }) => ({
+    columns: columns.map(({ name, type, typeName, labels, notNull, generated, default: fallback }) => ({
       name,
       type,
       notNull,
       default: fallback,
+      generated,
       shape: shapeOf(typeName, type, labels),
     })),
     // A domain's own checks are none of a plan's business, which holds blocked rows as well.

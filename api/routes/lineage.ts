@@ -18,7 +18,7 @@ import * as routes from '../schemas/lineage.ts';
 import { answered, serve } from '../serve.ts';
 import { importOf } from './imports.ts';
 
-const CHANGES: Fate[] = ['created', 'updated'];
+const CHANGES: Fate[] = ['created', 'updated', 'deactivated', 'deleted'];
 const NumberPlace = z.number();
 type Values = Record<string, string | null>;
 
@@ -159,7 +159,7 @@ function changedSince(
 ): Record<string, { left: string | null; found: string | null }> | null {
   if (!entry.after || entry.reverts.some(({ outcome }) => outcome === 'removed' || outcome === 'restored'))
     return null;
-  const next = newer.findLast(({ fate }) => fate === 'created' || fate === 'updated');
+  const next = newer.findLast(({ fate }) => CHANGES.includes(fate));
   const found = next ? next.before : record;
   if (!found) return null;
   const left = byField(entry.after);

@@ -15,12 +15,19 @@ const Outcome = z.enum([
   'skipped',
   'failed',
   'notProcessed',
+  // Of records that a full catalogue did not have.
+  'deactivated',
+  'deleted',
+  'gone',
+  'kept',
 ]);
 
 const row = {
   importId: ImportId,
-  record: count.meta({ description: 'Number of the row in its file.' }),
-  line: count,
+  record: z.int().meta({
+    description: 'Number of the row in its file; below zero for a record that was missing in it.',
+  }),
+  line: count.nullable().meta({ description: 'Null for a record that was missing in the file.' }),
   outcome: Outcome,
   at: Time.nullable().meta({ description: 'When its batch was committed.' }),
   key: z.array(z.string().nullable()).meta({ description: "As the table's key index has it." }),

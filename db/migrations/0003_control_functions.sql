@@ -238,7 +238,8 @@ begin
     'created', s.created, 'updated', s.updated, 'unchanged', s.unchanged, 'duplicates', p.duplicates,
     'blocked', p.blocked, 'stale', s.stale, 'skipped', p.skipped, 'failed', s.failed,
     'notProcessed', i.input_accepted + i.input_rejected - s.created - s.updated - s.unchanged - p.duplicates
-      - p.blocked - s.stale - p.skipped - s.failed);
+      - p.blocked - s.stale - p.skipped - s.failed)
+    || coalesce(waybill.account_missing(p_import), '{}');
 end $$;
 
 -- Proves the ledger and returns what it found: {ok, accounting, checks: [{name, ok, found, expected}]}.
@@ -250,6 +251,7 @@ declare
   r record;
   acc jsonb;
   checks jsonb;
+  missing bigint := 0;
 begin
   select * into i from waybill.imports where import_id = p_import;
   acc := waybill.account(p_import);
@@ -257,14 +259,20 @@ begin
     select count(*) as records, count(_seq) as with_seq, coalesce(min(_record), 1) as lowest,
       coalesce(max(_record), 0) as highest
     from %s$q$, waybill.plan_table(i.lock_key)) into p;
-  select coalesce(sum(b.rows), 0) as rows_of_batches,
+  select coalesce(sum(b.rows) filter (where not b.missing), 0) as rows_of_batches,
+    coalesce(sum(b.rows) filter (where b.missing), 0) as missing_rows,
     count(*) filter (where c.batch is null and b.superseded_at is null) as open_batches,
-    count(*) filter (where c.batch is not null
-      and c.created + c.updated + c.unchanged + c.stale + c.failed <> b.rows) as wrong_receipts,
+    count(*) filter (where c.batch is not null and (c.created + c.updated + c.unchanged + c.stale + c.failed
+      + c.deactivated + c.deleted + c.gone + c.kept <> b.rows
+      or b.missing <> (c.deactivated + c.deleted + c.gone + c.kept > 0))) as wrong_receipts,
     count(*) filter (where c.batch is not null and b.superseded_at is not null) as superseded_receipts,
     coalesce(sum(b.rows) filter (where c.batch is not null), 0) as receipted_rows
   into r from waybill.batches b left join waybill.receipts c using (import_id, wave, batch)
   where b.import_id = p_import and (b.superseded_at is null or c.batch is not null);
+
+  if to_regclass(waybill.missing_table(i.lock_key)) is not null then
+    execute format('select count(*) from %s', waybill.missing_table(i.lock_key)) into missing;
+  end if;
 
   select jsonb_agg(jsonb_build_object('name', c.name, 'ok', c.found = c.expected, 'found', c.found, 'expected', c.expected))
   into checks
@@ -278,7 +286,8 @@ begin
     ('every batch has its receipt', r.open_batches, 0::bigint),
     ('every receipt counts its batch''s rows', r.wrong_receipts, 0::bigint),
     ('no superseded batch was applied', r.superseded_receipts, 0::bigint),
-    ('nothing is left over', (acc ->> 'notProcessed')::bigint, 0::bigint)
+    ('nothing is left over', (acc ->> 'notProcessed')::bigint, 0::bigint),
+    ('every missing record is in one batch', missing, r.missing_rows::bigint)
   ) as c (name, found, expected);
   proof := jsonb_build_object('ok', not jsonb_path_exists(checks, '$[*] ? (@.ok == false)'),
     'accounting', acc, 'checks', checks);
@@ -303,7 +312,7 @@ begin
     when p_error is not null then 'failed'
     when not (p_proof ->> 'ok')::boolean then 'unproven'
     when (acc ->> 'blocked')::bigint + (acc ->> 'stale')::bigint + (acc ->> 'failed')::bigint
-       + (acc ->> 'notProcessed')::bigint > 0 then 'completed_with_issues'
+       + (acc ->> 'notProcessed')::bigint + coalesce((acc ->> 'kept')::bigint, 0) > 0 then 'completed_with_issues'
     else 'completed'
   end;
   update waybill.phases set finished_at = clock_timestamp() where import_id = p_import and finished_at is null;

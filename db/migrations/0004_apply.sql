@@ -124,8 +124,12 @@ declare
   reviewed boolean := (p_program ->> 'reviewed')::boolean;
   refused constant text := 'The table did not take the row and gave no reason (a rule or trigger of the table).';
 begin
+  if b.missing then
+    return waybill.apply_missing(p_epoch, p_program, b);
+  end if;
   r.import_id := b.import_id; r.wave := b.wave; r.batch := b.batch; r.epoch := p_epoch;
   r.created := 0; r.updated := 0; r.unchanged := 0; r.stale := 0; r.failed := 0;
+  r.deactivated := 0; r.deleted := 0; r.gone := 0; r.kept := 0;
   r.backend_pid := pg_backend_pid();
 
   execute p_program ->> 'check' into found_rows using b.first_seq, b.last_seq;

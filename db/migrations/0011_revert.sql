@@ -97,7 +97,7 @@ begin
     raise exception 'The import is being undone already.' using errcode = 'WB409', hint = 'reverting';
   elsif i.status not in ('completed', 'completed_with_issues', 'unproven', 'failed', 'cancelled', 'reverted') then
     raise exception 'Only an import that has ended can be undone. Cancel it first.' using errcode = 'WB409', hint = 'not_ended';
-  elsif not exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated > 0) then
+  elsif not exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated + r.deactivated + r.deleted > 0) then
     raise exception 'This import changed nothing, so there is nothing to undo.' using errcode = 'WB409', hint = 'nothing_to_undo';
   elsif i.status = 'reverted' and (select v.state = 'done' and (v.result ->> 'skipped')::bigint + (v.result ->> 'failed')::bigint = 0
       from waybill.reverts v where v.import_id = i.import_id order by v.revert desc limit 1) then
@@ -192,7 +192,7 @@ begin
   if r.on_conflict ->> 'seenLater' = 'force' and r.planned_at is not null then
     execute format('insert into waybill.audit (tenant_id, import_id, actor, action, reason, detail)
       select $1, _seen_by, $2, ''records_undone'', $3, jsonb_build_object(''by'', $4, ''revert'', $5, ''records'', count(*))
-      from %s p where _seen_by is not null and _decision in (''remove'', ''restore'') and exists (
+      from %s p where _seen_by is not null and _decision in (''remove'', ''restore'', ''reactivate'', ''reinsert'') and exists (
         select from waybill.revert_receipts c join waybill.revert_batches b using (import_id, revert, batch)
         where c.import_id = $4 and c.revert = $5 and p._place between b.first_place and b.last_place)
       group by _seen_by', waybill.revert_table(i.lock_key, r.revert))
@@ -260,7 +260,8 @@ begin
   return cardinality(p_records);
 end $$;
 
--- One kind of write of a batch, `remove` or `restore`: how many records it undid; what did not come back is told apart.
+-- One kind of write of a batch (`remove`, `restore`, and of records that were missing `reactivate`, `reinsert`): how
+-- many records it undid; what did not come back is told apart.
 create function waybill.undo(p_program jsonb, p_kind text, b waybill.revert_batches, inout r waybill.revert_receipts)
 language plpgsql as $$
 declare
@@ -300,6 +301,9 @@ begin
     execute p_program ->> 'classify' into c using b.first_place, b.last_place, planned;
     if p_kind = 'remove' then
       r.gone := r.gone + waybill.note_revert(b.import_id, b.revert, c.absent, 'gone', null, null);
+    elsif p_kind = 'reinsert' then
+      r.failed := r.failed + waybill.note_revert(b.import_id, b.revert, c.absent, 'failed', 'refused_by_target',
+        'The table did not take the record back and gave no reason (a rule or trigger of the table).');
     else
       r.skipped := r.skipped + waybill.note_revert(b.import_id, b.revert, c.absent, 'skipped', 'changed',
         'The record was removed meanwhile.');
@@ -373,6 +377,8 @@ begin
     r.gone := found_rows.gone; r.skipped := found_rows.skipped;
     r := waybill.undo(plan, 'remove', b, r);
     r := waybill.undo(plan, 'restore', b, r);
+    r := waybill.undo(plan, 'reactivate', b, r);
+    r := waybill.undo(plan, 'reinsert', b, r);
     r.committed_at := clock_timestamp();
     insert into waybill.revert_receipts values (r.*);
     return next r;

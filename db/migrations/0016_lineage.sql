@@ -66,13 +66,13 @@ create function waybill.key_sightings(p_turn text, p_tenant text, p_hash bigint,
 returns table (lock_key bigint, record bigint, fate int) language sql stable
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
-  select m.lock_key, e / 16, (e % 16)::int
+  select m.lock_key, e >> 4, (e & 15)::int
   from waybill.key_maps m
   join waybill.key_blocks b on b.month = m.month and b.lock_key = m.lock_key
     and b.block = case when m.bits = 0 then 0 else ((p_hash >> (64 - m.bits)) & ((1::bigint << m.bits) - 1))::int end
   cross join lateral unnest(array_positions(b.hashes, ((p_hash << 32) >> 32)::int)) at
   cross join lateral (select b.entries[at] as e) x
   where m.turn = p_turn and m.tenant_id = p_tenant and m.lock_key < p_before
-    and (p_fates is null or (e % 16)::int = any(p_fates))
+    and (p_fates is null or (e & 15)::int = any(p_fates))
   order by m.lock_key desc
 $$;

@@ -1,0 +1,132 @@
+import type pg from 'pg';
+import type { ScopeCondition } from '../intake/missing.ts';
+import { quoteName, quoteText } from './connect.ts';
+import { keyColumns } from './key-map.ts';
+import { revertTable, undoneRecords } from './later-imports.ts';
+import { ledgerRows } from './ledger.ts';
+import { planKey, TargetRefused, type Target } from './target.ts';
+
+/** A condition whose field has been resolved to a column of the target. */
+export type ColumnCondition = Omit<ScopeCondition, 'field'> & { column: string };
+
+/** Writers whose records a file answers for: imports of this profile, or of this sync. */
+export interface WrittenBy {
+  profile: string | null;
+  syncId: string | null;
+}
+
+const COMPARE = { less: '<', at_most: '<=', greater: '>', at_least: '>=' } as const;
+
+/** `("supplier" = 'ACME'::text)`, of the record `t`. Values are literals of the column's type, checked before. */
+export function conditionSql({ column, operator, value }: ColumnCondition, type: string): string {
+  const name = `t.${quoteName(column)}`;
+  const literal = (one: unknown) => `${quoteText(String(one))}::${type}`;
+  switch (operator) {
+    case 'is':
+      return `${name} = ${literal(value)}`;
+    case 'is_not':
+      return `${name} is distinct from ${literal(value)}`;
+    case 'one_of':
+      return `${name} in (${(value as unknown[]).map(literal).join(', ')})`;
+    case 'starts_with':
+      return `starts_with(${name}::text, ${quoteText(String(value))})`;
+    case 'empty':
+      return `${name} is null`;
+    case 'not_empty':
+      return `${name} is not null`;
+    default:
+      return `${name} ${COMPARE[operator]} ${literal(value)}`;
+  }
+}
+
+/** Throws TargetRefused for a value that its column cannot hold: nothing is compared with what it cannot mean. */
+export async function checkValues(
+  client: pg.PoolClient,
+  target: Target,
+  values: { column: string; value: unknown }[],
+): Promise<void> {
+  for (const { column, value } of values) {
+    const { type } = target.columns.find(({ name }) => name === column)!;
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one === null || one === undefined) continue;
+      const [row] = (
+        await client.query<{ ok: boolean }>('select pg_input_is_valid($1, $2) as ok', [String(one), type])
+      ).rows;
+      if (!row!.ok)
+        throw new TargetRefused(
+          `Missing records cannot be looked for: the column ${column} is ${type}, and ${JSON.stringify(one)} is no value of it. Correct the scope.`,
+        );
+    }
+  }
+}
+
+interface Writer {
+  importId: string;
+  lockKey: number;
+  own: boolean;
+  reverts: number[];
+}
+
+/**
+ * Leaves in `candidates` (a temporary table of keys) only those whose last write by any import was one of ours. Records
+ * that no import of ours wrote as far as the ledgers go back, or that another wrote since, are none of this file's.
+ */
+export async function keepOwn(
+  client: pg.PoolClient,
+  options: { importId: string; target: Target; candidates: string; by: WrittenBy },
+): Promise<void> {
+  const { importId, target, candidates, by } = options;
+  const keys = planKey(target);
+  const names = keys.map(({ name }) => name);
+  const writers = await client.query<Writer>(
+    `select i.import_id as "importId", i.lock_key as "lockKey",
+       coalesce(i.dataset = m.dataset and (i.profile = $2 or i.sync_id = $3), false) as own,
+       array(select r.revert from waybill.reverts r where r.import_id = i.import_id and r.planned_at is not null order by 1) as reverts
+     from waybill.imports i join waybill.imports m on m.import_id = $1 and i.turn = m.turn and i.tenant_id = m.tenant_id
+     where i.import_id <> $1 and to_regclass('stage.plan_' || i.lock_key) is not null
+       and exists (select from waybill.receipts r where r.import_id = i.import_id) order by i.lock_key`,
+    [importId, by.profile, by.syncId],
+  );
+  const written: { own: boolean; sql: string }[] = [];
+  for (const { importId: id, lockKey, own, reverts } of writers.rows) {
+    // A dataset that had another key then: there is nothing to compare.
+    if ((await keyColumns(client, lockKey)).length !== keys.length) continue;
+    const undone = [];
+    for (const revert of reverts) {
+      const [there] = (
+        await client.query<{ there: boolean }>('select to_regclass($1) is not null as there', [
+          revertTable(lockKey, revert),
+        ])
+      ).rows;
+      if (there!.there) undone.push(` and l._record not in (${undoneRecords(id, lockKey, revert)})`);
+    }
+    const columns = names.map((name) => `p.${name}`);
+    written.push({
+      own,
+      sql: `select ${names.map((name) => `l.${name}::text as ${name}`).join(', ')}, l.at
+        from (${ledgerRows(id, lockKey, { columns, only: names.map((name) => `p.${name} is not null`).join(' and ') })}) l
+        where l.fate in ('created', 'updated')${undone.join('')}`,
+    });
+  }
+  const all = (own: boolean) => written.filter((one) => one.own === own).map(({ sql }) => sql);
+  const same = names.map((name) => `y.${name} = c.${name}::text`).join(' and ');
+  const list = names.join(', ');
+  const [ours, others] = [all(true), all(false)];
+  if (ours.length === 0) {
+    await client.query(`truncate ${candidates}`);
+    return;
+  }
+  await client.query(
+    `create temp table written_own on commit drop as
+     select ${names.map((name) => `c.${name}`).join(', ')}, max(y.at) as at
+     from ${candidates} c join (${ours.join(' union all ')}) y on ${same} group by ${names.map((name) => `c.${name}`).join(', ')}`,
+  );
+  if (others.length > 0)
+    await client.query(
+      `delete from written_own c using (${others.join(' union all ')}) y where ${same} and y.at > c.at`,
+    );
+  await client.query(
+    `delete from ${candidates} c where (${names.map((name) => `c.${name}`).join(', ')}) not in (select ${list} from written_own)`,
+  );
+  await client.query('drop table written_own');
+}

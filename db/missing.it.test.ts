@@ -1,0 +1,367 @@
+import type pg from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../test/database.ts';
+import { approvePlan } from './approve.ts';
+import { connectPool } from './connect.ts';
+import { claimImport, proveImport, requestStop, resumeImport, takeTurn } from './control.ts';
+import type { MissingRequest } from './missing.ts';
+import { missingTable } from './missing-table.ts';
+import { indexLedger, makePlan } from './plan.ts';
+import { proofChecks, runProof } from './proof.ts';
+import { rebasePlan } from './rebase.ts';
+import { applyAll, land, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
+
+let database: TestDatabase;
+let pool: pg.Pool;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  pool = connectPool(database.ownerUrl);
+  await pool.query(`
+    create table public.write_log (op text, sku text);
+    create function public.log_writes() returns trigger language plpgsql as $$
+    begin insert into public.write_log select left(tg_op, 1), sku from changed; return null; end $$;
+    create trigger watch_insert after insert on catalog.products referencing new table as changed for each statement execute function public.log_writes();
+    create trigger watch_update after update on catalog.products referencing new table as changed for each statement execute function public.log_writes();
+    create trigger watch_delete after delete on catalog.products referencing old table as changed for each statement execute function public.log_writes();`);
+});
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+beforeEach(async () => {
+  await pool.query('truncate catalog.products cascade');
+});
+afterEach(async () => {
+  const open = await pool.query<{ import_id: string }>(
+    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused')`,
+  );
+  for (const { import_id } of open.rows)
+    await requestStop(pool, { importId: import_id, what: 'cancel', actor: 'test' });
+});
+
+const everything: MissingRequest['scope'] = [{ column: 'sku', operator: 'not_empty' }];
+const remove = (scope: MissingRequest['scope'] = everything): MissingRequest => ({
+  action: 'delete',
+  scope,
+  inactive: null,
+});
+const deactivate = (scope: MissingRequest['scope'] = everything): MissingRequest => ({
+  action: 'deactivate',
+  scope,
+  inactive: { column: 'active', value: 'false' },
+});
+
+const rows = (...skus: string[]): ProductRow[] => skus.map((sku) => ({ sku, name: `${sku}!`, price: '1' }));
+const there = async () =>
+  (
+    await pool.query<{ r: string }>(
+      `select sku || case when active then '' else '-' end as r from catalog.products order by lower(sku)`,
+    )
+  ).rows.map(({ r }) => r);
+const writes = async () =>
+  (
+    await pool.query<{ w: string }>(`select op || ' ' || sku as w from public.write_log order by sku, op`)
+  ).rows.map(({ w }) => w);
+const seed = async (...skus: string[]) => {
+  await land(pool, rows(...skus));
+  await pool.query('truncate public.write_log');
+};
+const plan = async (staged: StagedImport) =>
+  (
+    await pool.query<{ r: string }>(
+      `select _record || ' ' || _decision || ' ' || _k1 as r from ${missingTable(staged.lockKey)} order by _seq`,
+    )
+  ).rows.map(({ r }) => r);
+const outcomes = async ({ importId }: StagedImport) =>
+  (
+    await pool.query<{ o: string }>(
+      `select concat_ws(' ', record, decision, outcome, code) as o from waybill.outcomes where import_id = $1 and record < 0 order by record desc`,
+      [importId],
+    )
+  ).rows.map(({ o }) => o);
+const prove = async ({ importId, lockKey }: StagedImport) => {
+  await indexLedger(pool, lockKey);
+  const proof = await proveImport(pool, importId);
+  const checked = await runProof(
+    pool,
+    await proofChecks(pool, { importId, lockKey, accounting: proof.accounting }),
+  );
+  return { ok: proof.ok, wrong: checked.checks.filter((check) => !check.ok), accounting: proof.accounting };
+};
+const alone = async (ddl: string, undo: string, test: () => Promise<void>) => {
+  await pool.query(ddl);
+  try {
+    await test();
+  } finally {
+    await pool.query(undo);
+  }
+};
+
+describe('what a full catalogue does not have', () => {
+  it('is deleted, once each, and counted beside the input', async () => {
+    await seed('A', 'B', 'C', 'D');
+    const staged = await stageImport(pool, rows('a', 'E'), { missing: remove() });
+    expect(await plan(staged)).toEqual(['-1 delete b', '-2 delete c', '-3 delete d']);
+    await applyAll(pool, staged);
+    await applyAll(pool, staged);
+    expect(await there()).toEqual(['A', 'E']);
+    expect(await writes()).toEqual(['U A', 'D B', 'D C', 'D D', 'I E']);
+    expect(await prove(staged)).toEqual({
+      ok: true,
+      wrong: [],
+      accounting: expect.objectContaining({
+        input: 2,
+        created: 1,
+        updated: 1,
+        failed: 0,
+        notProcessed: 0,
+        missing: 3,
+        deactivated: 0,
+        deleted: 3,
+        kept: 0,
+      }),
+    });
+  });
+
+  it('is deactivated in that field alone, and what is inactive already is not touched', async () => {
+    await seed('A', 'B', 'C');
+    await pool.query(`update catalog.products set active = false where sku = 'C'`);
+    await pool.query('truncate public.write_log');
+    const staged = await stageImport(pool, [{ sku: 'A', name: 'A!', price: '1' }], { missing: deactivate() });
+    expect(await plan(staged)).toEqual(['-1 deactivate b']);
+    await applyAll(pool, staged);
+    expect(await there()).toEqual(['A', 'B-', 'C-']);
+    expect(await writes()).toEqual(['U B']);
+    expect((await prove(staged)).accounting).toMatchObject({ unchanged: 1, missing: 1, deactivated: 1 });
+    await requestStop(pool, { importId: staged.importId, what: 'cancel', actor: 'test' });
+    const again = await stageImport(pool, [{ sku: 'A', name: 'A!', price: '1' }], { missing: deactivate() });
+    expect(again.plan.counts).toMatchObject({ unchanged: 1, missing: 0 });
+  });
+
+  it('keeps to its scope, and to the tenant', async () => {
+    await seed('A-1', 'A-2', 'B-1');
+    await pool.query(`insert into catalog.products (tenant_id, sku) values ('other', 'A-9')`);
+    const staged = await stageImport(pool, rows('A-1'), {
+      missing: remove([{ column: 'sku', operator: 'starts_with', value: 'A-' }]),
+    });
+    expect(await plan(staged)).toEqual(['-1 delete a-2']);
+    await applyAll(pool, staged);
+    expect(await there()).toEqual(['A-1', 'A-9', 'B-1']);
+  });
+
+  it.each([
+    ['is', { column: 'price', operator: 'is', value: 2 }, ['b']],
+    ['is_not', { column: 'name', operator: 'is_not', value: 'x' }, ['a', 'c']],
+    ['one_of', { column: 'price', operator: 'one_of', value: [1, '2'] }, ['a', 'b']],
+    ['less', { column: 'price', operator: 'less', value: 2 }, ['a']],
+    ['at_most', { column: 'price', operator: 'at_most', value: 2 }, ['a', 'b']],
+    ['greater', { column: 'price', operator: 'greater', value: 1 }, ['b']],
+    ['at_least', { column: 'price', operator: 'at_least', value: 2 }, ['b']],
+    ['empty', { column: 'price', operator: 'empty' }, ['c']],
+    ['starts_with', { column: 'name', operator: 'starts_with', value: `O'` }, ['a']],
+  ] as const)('a scope of %s', async (_, condition, keys) => {
+    await land(pool, [
+      { sku: 'A', name: `O'Neill`, price: '1' },
+      { sku: 'B', name: 'x', price: '2' },
+      { sku: 'C', name: null, price: null },
+    ]);
+    const staged = await stageImport(pool, rows('Z'), {
+      missing: remove([
+        { ...condition, value: 'value' in condition ? (condition.value as string) : undefined },
+      ]),
+    });
+    expect(await plan(staged)).toEqual(keys.map((key, n) => `${-n - 1} delete ${key}`));
+  });
+
+  it('refuses a value that its column cannot hold', async () => {
+    await expect(
+      stageImport(pool, rows('A'), { missing: remove([{ column: 'price', operator: 'is', value: 'dear' }]) }),
+    ).rejects.toThrow('is numeric(18,4), and "dear" is no value of it');
+  });
+
+  it('is not what a blocked row names; a row without key holds the run, and so does an empty file', async () => {
+    await seed('A', 'B', 'C');
+    const blocked = await stageImport(pool, [...rows('A'), { sku: 'B', price: '1', blocked: true }], {
+      missing: remove(),
+    });
+    expect(await plan(blocked)).toEqual(['-1 delete c']);
+    expect(blocked.plan.hold).toEqual([]);
+    await requestStop(pool, { importId: blocked.importId, what: 'cancel', actor: 'test' });
+    const keyless = await stageImport(pool, [...rows('A'), { sku: null, price: '1' }], { missing: remove() });
+    expect(keyless.plan.hold).toEqual([
+      '1 record has no key that could be read, so some of the records that look missing may be in the file.',
+    ]);
+    await expect(applyAll(pool, keyless)).rejects.toThrow('nobody has approved wave 1');
+    await requestStop(pool, { importId: keyless.importId, what: 'cancel', actor: 'test' });
+    const empty = await stageImport(pool, [], { missing: remove() });
+    expect(empty.plan.hold).toEqual(['The file has no rows: nothing says that it is the whole catalogue.']);
+    await expect(applyAll(pool, empty)).rejects.toThrow('nobody has approved wave 1');
+    expect(await there()).toEqual(['A', 'B', 'C']);
+  });
+
+  it('a held run goes on when a person has approved the plan', async () => {
+    await seed('A', 'B');
+    const staged = await stageImport(pool, [...rows('A'), { sku: null, price: '1' }], { missing: remove() });
+    await approvePlan(pool, {
+      importId: staged.importId,
+      epoch: staged.epoch,
+      version: staged.plan.version,
+      digest: staged.plan.digest,
+      actor: 'anna',
+      endsWait: false,
+    });
+    await applyAll(pool, staged);
+    expect(await there()).toEqual(['A']);
+    expect((await prove(staged)).accounting).toMatchObject({ blocked: 1, missing: 1, deleted: 1 });
+  });
+});
+
+describe('written by this profile', () => {
+  const mine: MissingRequest['scope'] = { profile: 'feed', syncId: null };
+
+  it('takes only records whose last write was one of it', async () => {
+    await pool.query(`insert into catalog.products (tenant_id, sku) values ('default', 'BY-HAND')`);
+    await land(pool, rows('A', 'B', 'C', 'D'), { profile: 'feed' });
+    await land(pool, rows('OTHER', 'E'), { profile: 'another' });
+    // Written by the other since, and found equal by it: only the first is no longer ours.
+    await land(pool, [{ sku: 'C', name: 'theirs', price: '3' }, ...rows('D')], { profile: 'another' });
+    const staged = await stageImport(pool, rows('A'), { profile: 'feed', missing: remove(mine) });
+    expect(await plan(staged)).toEqual(['-1 delete b', '-2 delete d']);
+    await applyAll(pool, staged);
+    expect(await there()).toEqual(['A', 'BY-HAND', 'C', 'E', 'OTHER']);
+  });
+
+  it('is nothing where no import of it has written', async () => {
+    await land(pool, rows('A'), { profile: 'another' });
+    const staged = await stageImport(pool, rows('B'), {
+      profile: 'unheard-of',
+      missing: remove({ profile: 'unheard-of', syncId: null }),
+    });
+    expect(staged.plan.counts.missing).toBe(0);
+  });
+});
+
+describe('what happened since the plan', () => {
+  it('a record that was changed stays, one that is gone is not counted, and both are said', async () => {
+    await seed('A', 'B', 'C', 'D');
+    const staged = await stageImport(pool, rows('A'), { missing: remove() });
+    await pool.query(`update catalog.products set quantity = 7 where sku = 'B'`);
+    await pool.query(`delete from catalog.products where sku = 'C'`);
+    await applyAll(pool, staged);
+    expect(await there()).toEqual(['A', 'B']);
+    expect(await outcomes(staged)).toEqual(['-1 delete stale stale', '-2 delete unchanged gone']);
+    const { ok, wrong, accounting } = await prove(staged);
+    expect({ ok, wrong }).toEqual({ ok: true, wrong: [] });
+    expect(accounting).toMatchObject({ missing: 3, deleted: 1, kept: 1 });
+  });
+
+  it('what somebody deactivated meanwhile is as it should be', async () => {
+    await seed('A', 'B', 'C');
+    const staged = await stageImport(pool, rows('A'), { missing: deactivate() });
+    await pool.query(`update catalog.products set active = false where sku = 'B'`);
+    await pool.query(`delete from catalog.products where sku = 'C'`);
+    await applyAll(pool, staged);
+    expect(await outcomes(staged)).toEqual(['-1 deactivate unchanged gone', '-2 deactivate stale stale']);
+  });
+
+  it.each(['no action', 'cascade', 'set null'])('a reference (%s) keeps that record alone', (rule) =>
+    alone(
+      `create table public.orders (product bigint references catalog.products (product_id) on delete ${rule});
+       alter table catalog.products add constraint products_pk unique (product_id)`.replace(
+        /(create table[^;]*);\s*(alter[^;]*)/,
+        '$2; $1',
+      ),
+      'drop table public.orders; alter table catalog.products drop constraint products_pk',
+      async () => {
+        await seed('A', 'B', 'C');
+        await pool.query(`insert into public.orders select product_id from catalog.products where sku = 'B'`);
+        const staged = await stageImport(pool, rows('A'), { missing: remove() });
+        await applyAll(pool, staged);
+        expect(await there()).toEqual(['A', 'B']);
+        expect(await outcomes(staged)).toEqual(['-1 delete failed referenced']);
+        expect((await pool.query('select product from public.orders')).rows[0].product).not.toBeNull();
+        expect((await prove(staged)).accounting).toMatchObject({
+          missing: 2,
+          deleted: 1,
+          kept: 1,
+          failed: 0,
+        });
+      },
+    ),
+  );
+
+  it('a row trigger that raises keeps that record alone', () =>
+    alone(
+      `create function public.no_b() returns trigger language plpgsql as $$
+         begin if old.sku = 'B' then raise 'not this one'; end if; return old; end $$;
+       create trigger no_b before delete on catalog.products for each row execute function public.no_b()`,
+      'drop trigger no_b on catalog.products; drop function public.no_b',
+      async () => {
+        await seed('A', 'B', 'C');
+        const staged = await stageImport(pool, rows('A'), { missing: remove() });
+        await applyAll(pool, staged);
+        expect(await there()).toEqual(['A', 'B']);
+        expect(await outcomes(staged)).toEqual(['-1 delete failed refused_by_trigger']);
+      },
+    ));
+});
+
+describe('whatever dies', () => {
+  it('a batch whose transaction died is done once by the next attempt', async () => {
+    await seed('A', 'B', 'C');
+    const staged = await stageImport(pool, rows('A'), { missing: remove() });
+    const client = await pool.connect();
+    await client.query('begin');
+    await client.query('select waybill.apply_batches($1, $2, 1, 1, 9)', [staged.importId, staged.epoch]);
+    await client.query('rollback');
+    client.release();
+    expect(await there()).toEqual(['A', 'B', 'C']);
+    await applyAll(pool, staged);
+    expect(await there()).toEqual(['A']);
+    expect(await prove(staged)).toMatchObject({ ok: true, wrong: [] });
+  });
+
+  it('an old epoch deletes nothing, and neither does a plan that was tampered with', async () => {
+    await seed('A', 'B', 'C');
+    const staged = await stageImport(pool, rows('A'), { missing: remove() });
+    await requestStop(pool, { importId: staged.importId, what: 'pause', actor: 'test' });
+    await expect(applyAll(pool, staged)).rejects.toMatchObject({ code: 'WB001' });
+    await resumeImport(pool, staged.importId, 'test');
+    const { epoch } = (await claimImport(pool, staged.importId, 'run-2'))!;
+    await takeTurn(pool, staged.importId, epoch, 'catalog.products/default', 'turn');
+    await pool.query(`update ${missingTable(staged.lockKey)} set _k1 = 'a' where _k1 = 'b'`);
+    await expect(applyAll(pool, { ...staged, epoch })).rejects.toMatchObject({ code: 'WB002' });
+    expect(await there()).toEqual(['A', 'B', 'C']);
+  });
+
+  it('after somebody else had the turn, what was written since is left alone', async () => {
+    await seed('A', 'B', 'C');
+    const staged = await stageImport(pool, rows('A'), { missing: remove() });
+    await requestStop(pool, { importId: staged.importId, what: 'pause', actor: 'test' });
+    await land(pool, [{ sku: 'B', name: 'new name', price: '9' }]);
+    await resumeImport(pool, staged.importId, 'test');
+    const { epoch } = (await claimImport(pool, staged.importId, 'run-2'))!;
+    expect((await takeTurn(pool, staged.importId, epoch, 'catalog.products/default', 'turn')).moved).toBe(
+      true,
+    );
+    const again = await rebasePlan(pool, { ...staged.request, epoch });
+    expect(again.batches).toBe(2);
+    await applyAll(pool, { ...staged, epoch, plan: again }, 2);
+    expect(await there()).toEqual(['A', 'B']);
+    expect(await prove(staged)).toMatchObject({
+      ok: true,
+      wrong: [],
+      accounting: { missing: 2, deleted: 1, kept: 1 },
+    });
+  });
+
+  it('planning again finds them again', async () => {
+    await seed('A', 'B');
+    const staged = await stageImport(pool, rows('A'), { missing: remove(), policy: 'review' });
+    await pool.query(`insert into catalog.products (tenant_id, sku) values ('default', 'Z')`);
+    const { epoch } = (await claimImport(pool, staged.importId, 'run-2'))!;
+    const again = await makePlan(pool, { ...staged.request, epoch });
+    expect(again.counts.missing).toBe(2);
+    expect(await plan(staged)).toEqual(['-1 delete b', '-2 delete z']);
+  });
+});
