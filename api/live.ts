@@ -156,11 +156,20 @@ export function createLiveImports(sql: postgres.Sql, log: Logger): LiveImports {
     }, delay);
   }
 
-  function wake(importId: string): void {
+  /** The database says that an import's status or phase has changed. */
+  function wake(change: string): void {
+    const [importId, status] = change.split(' ') as [string, string];
     const track = tracks.get(importId);
     if (!track) return;
-    track.last &&= { ...track.last, at: Math.min(track.last.at, Date.now() - FRESH_MS) };
-    schedule(track, LEAST_MS);
+    // Whoever waits for the end, or for a question, has waited long enough.
+    const delay = MOVING.has(status) ? LEAST_MS : 0;
+    const again = () => {
+      track.last &&= { ...track.last, at: Math.min(track.last.at, Date.now() - FRESH_MS) };
+      schedule(track, delay);
+    };
+    // A look that is under way may have been made before the change.
+    if (track.looking) track.looking.then(again, again);
+    else again();
   }
 
   // postgres.js listens again by itself after a broken connection; only the first time can fail.

@@ -24,7 +24,7 @@ begin
   end if;
   if new.status <> old.status or new.phase is distinct from old.phase
      or new.waiting_for is distinct from old.waiting_for then
-    perform pg_notify('waybill_imports', new.import_id);
+    perform pg_notify('waybill_imports', new.import_id || ' ' || new.status);
   end if;
   return new;
 end $$;
