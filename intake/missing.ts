@@ -33,6 +33,18 @@ export interface MissingRows {
   inactive?: { field: string; value: Plain | null };
 }
 
+/** Beyond these a run under `guard` waits for a person. Shares are of 0..1; what is left out has its default. */
+export interface GuardLimits {
+  /** Records changed, as a share of those that were there. */
+  changed?: number;
+  /** Records that would be deactivated or deleted, as a share of those that the file has or should have. */
+  removed?: number;
+  /** Rows blocked, as a share of the file. */
+  blocked?: number;
+  /** How many times a numeric field's median may grow or shrink. */
+  median?: number;
+}
+
 /** A field as far as a scope is concerned. */
 interface KnownField {
   name: string;

@@ -1,5 +1,6 @@
 /** Shapes that pass between the phases of intake: bytes -> manifest -> records -> mapped, checked rows. */
 
+import type { GuardLimits, MissingRows } from './missing.ts';
 import type { CompareRule, FieldLimits } from './rules/types.ts';
 
 /** What an operator may override; absent means "detect it". */
@@ -243,6 +244,10 @@ export interface ProfileRules {
   provisionalKey?: string[];
   /** What to propose where `field` is empty: the row's own value of `from`. Never applied by itself. */
   suggest?: { field: string; from: string }[];
+  /** What becomes of records that its files, full catalogues, do not have. */
+  missing?: MissingRows;
+  /** What its imports may do under `guard` without a person. */
+  guard?: GuardLimits;
   /** How its files are read, where the import itself does not say. */
   reading?: FileOptions;
 }
