@@ -161,8 +161,11 @@ function ideographCost(language: string): CharacterCost {
   const own = ranked(language);
   const isFrequent = Math.log(0.45 / frequent.size);
   const kind = KINDS[language]!;
-  return (character, before) => {
+  return (character, before, after) => {
     const code = character.codePointAt(0)!;
+    // Rare where the rest is full-width; but where one stands, the next is another.
+    if (language === 'ja' && code >= 0xff61 && code <= 0xff9f)
+      return halfWidthCost(character, before, after) + (isHalfWidth(before) ? -0.3 : HALF_WIDTH_BEGINS);
     const share = kind(code);
     // A lone ideograph behind a letter is a quotation mark of Windows and the letter after it, taken together.
     const misfit = /[A-Za-z]/u.test(before) ? MISFIT : 0;
@@ -177,6 +180,9 @@ function ideographCost(language: string): CharacterCost {
   };
 }
 
+const HALF_WIDTH_BEGINS = Math.log(0.05);
+const isHalfWidth = (character: string): boolean => /[\uFF61-\uFF9F]/u.test(character);
+
 /** Texts in half-width kana alone, as banks exchange them. */
 const HALF_WIDTH = new Map(
   [...frequencies('ﾝｲｶｼﾞﾄｷｱﾀｳﾏｻﾙｸﾐﾃﾘｽﾗｵﾉｹｺｰﾁｴﾂﾛﾖﾔﾜﾊﾋﾌﾍﾎﾅﾆﾈﾒﾓﾕﾚｾｿﾑﾇﾟｮｭｬｯｧｨｩｪｫｦ')].map(([kana, share]) => [
@@ -185,13 +191,30 @@ const HALF_WIDTH = new Map(
   ]),
 );
 
-function halfWidthCost(character: string, before: string): number {
+/** After which kana a mark of voicing, or a small kana of a diphthong, may stand; and how often it does. */
+const BEHIND = new Map<string, { may: RegExp; often: number }>([
+  ['ﾞ', { may: /[ｳｶ-ﾄﾊ-ﾎ]/u, often: Math.log(0.25) }],
+  ['ﾟ', { may: /[ﾊ-ﾎ]/u, often: Math.log(0.2) }],
+  ...[...'ｬｭｮ'].map((small) => [small, { may: /[ｷｼﾁﾆﾋﾐﾘﾞﾟ]/u, often: Math.log(0.1) }] as const),
+  ...[...'ｧｨｪｫ'].map((small) => [small, { may: /[ﾌｳﾃﾁﾂｼﾞ]/u, often: Math.log(0.03) }] as const),
+  ['ｯ', { may: /[ｱ-ﾝﾞﾟｧ-ｮ]/u, often: Math.log(0.04) }],
+  ['ｰ', { may: /[ｱ-ﾝﾞﾟｧ-ｮ]/u, often: Math.log(0.06) }],
+]);
+
+function halfWidthCost(character: string, before: string, after: string): number {
   const known = HALF_WIDTH.get(character);
-  if (known === undefined) return /[｡｢｣､･]/u.test(character) ? STRANGE : IMPOSSIBLE;
-  const voiced = character === 'ﾞ' ? /[ｳｶ-ﾄﾊ-ﾎ]/u : character === 'ﾟ' ? /[ﾊ-ﾎ]/u : null;
-  return (
-    known - 0.3 + (voiced && !voiced.test(before) ? MISFIT : 0) + (/[A-Za-z0-9]/u.test(before) ? MISFIT : 0)
-  );
+  if (known === undefined) {
+    if (!/[｡｢｣､･]/u.test(character)) return IMPOSSIBLE;
+    // Words do not end in their middle.
+    const inside = character === '｢' ? isHalfWidth(before) : /[｣｡]/u.test(character) && isHalfWidth(after);
+    return QUOTATION - 1 + (inside ? MISFIT : 0);
+  }
+  // As the long vowel of `ﾄｳｷｮｳ` and `ｼﾞｭｳ`.
+  if (character === 'ｳ' && /[ｭｮ]/u.test(before)) return Math.log(0.4);
+  const behind = BEHIND.get(character);
+  if (behind) return behind.may.test(before) ? behind.often : known + MISFIT;
+  // Sizes and models stand before a word: `M6ﾎﾞﾙﾄ`.
+  return known - 0.3 + (/[A-Za-z]/u.test(before) ? MISFIT / 2 : 0);
 }
 
 /** Ideographs of a language's everyday set: in each national code they stand together, before the rare ones. */
