@@ -10,6 +10,7 @@ import ExcelJS from 'exceljs';
 import { inferSchema, initParser } from 'udsv';
 import { inspectFile } from '../intake/inspect.ts';
 import { parseSegment, scanSegment } from '../intake/parse-segment.ts';
+import { readChunks } from '../intake/read-chunks.ts';
 import type { Manifest } from '../intake/types.ts';
 import { PRODUCT_RULES, QUOTED_RULES } from './intake-files.ts';
 
@@ -25,11 +26,10 @@ export interface StepReport {
   peak: number;
 }
 
-const READ_BYTES = 256 * 1024;
 const [step, path] = process.argv.slice(2) as [string, string];
 const folder = mkdtempSync(join(tmpdir(), 'waybill-bench-'));
 const spool = { rawPath: path, canonicalPath: join(folder, 'canonical'), rawIsSource: true };
-const read = () => createReadStream(path, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>;
+const read = () => readChunks(path);
 const inspect = () => inspectFile({ source: read(), spool, fileName: path, options: {} });
 
 const STEPS: Record<string, () => Promise<number>> = {

@@ -1,13 +1,11 @@
-import { createReadStream } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { inspectFile } from '../intake/inspect.ts';
+import { readChunks } from '../intake/read-chunks.ts';
 import { FileError, type FileOptions, type Manifest } from '../intake/types.ts';
-
-const READ_BYTES = 256 * 1024;
 
 /** A file that was read where it lies, with what had to be made from it in a folder of its own. */
 export interface OfflineFile {
@@ -109,7 +107,7 @@ export async function withFile(
   const canonicalPath = join(folder, 'canonical');
   try {
     const manifest = await inspectFile({
-      source: createReadStream(args.path, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>,
+      source: readChunks(args.path),
       spool: { rawPath: args.path, canonicalPath, rawIsSource: true },
       fileName: basename(args.path),
       options: args.options,

@@ -220,7 +220,8 @@ export async function* gunzip(packed: AsyncIterable<Buffer>, limits: UnpackLimit
   const counted = async function* () {
     for await (const chunk of packed) {
       taken += chunk.length;
-      yield chunk;
+      // It may be used again, and the stream keeps it for a while.
+      yield Buffer.from(chunk);
     }
   };
   const input = Readable.from(counted(), { objectMode: false, highWaterMark: 256 * 1024 });

@@ -138,7 +138,7 @@ async function* wholeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer
     const bytes = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
     const end = Math.max(bytes.lastIndexOf(10), bytes.lastIndexOf(13)) + 1;
     if (end === 0 && bytes.length < READ_BYTES) {
-      rest = bytes;
+      rest = Buffer.from(bytes);
       continue;
     }
     const cut = end || bytes.length;

@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { nameWarning } from './container.ts';
 import {
@@ -12,13 +11,13 @@ import {
 import { inspectJson } from './json/inspect.ts';
 import {
   LIMITS,
-  READ_BYTES,
   receive,
   SpoolFile,
   type InspectInput,
   type InspectLimits,
   type Received,
 } from './receive.ts';
+import { readChunks } from './read-chunks.ts';
 import { TextAnalysis } from './text-analysis.ts';
 import { readWorkbook } from './xlsx/workbook.ts';
 import type { Dialect, Manifest } from './types.ts';
@@ -110,7 +109,7 @@ async function readAgain(
     content = `${canonicalPath}.unpacked`;
     await rename(canonicalPath, content);
   }
-  const bytes = createReadStream(content, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>;
+  const bytes = readChunks(content);
   const copy = utf8 ? null : await SpoolFile.create(canonicalPath);
   try {
     for await (const chunk of utf8 ? bytes : transcode(bytes, found.encoding, found.mixed)) {
@@ -150,9 +149,7 @@ async function inspectWorkbook(
     SHEET_DIALECT,
   );
   let canonicalBytes = 0;
-  for await (const chunk of createReadStream(spool.canonicalPath, {
-    highWaterMark: READ_BYTES,
-  }) as AsyncIterable<Buffer>) {
+  for await (const chunk of readChunks(spool.canonicalPath)) {
     signal?.throwIfAborted();
     canonicalBytes += chunk.length;
     analysis.write(chunk);

@@ -24,6 +24,7 @@ export interface Spool {
 }
 
 export interface InspectInput {
+  /** A chunk need not stay what it was once the next one is asked for. */
   source: AsyncIterable<Buffer>;
   spool: Spool;
   fileName: string;
@@ -42,7 +43,6 @@ export const LIMITS: Required<InspectLimits> = {
 /** So much of a file's beginning says what it is. */
 const PEEK_BYTES = 64 * 1024;
 const PROGRESS_BYTES = 1024 * 1024;
-export const READ_BYTES = 256 * 1024;
 
 /** What came in, once it has all been read. */
 export interface Received {
@@ -167,7 +167,7 @@ async function peek(
   while (length < least) {
     const next = await source.next();
     if (next.done) break;
-    first.push(next.value);
+    first.push(Buffer.from(next.value));
     length += next.value.length;
   }
   const all = async function* () {

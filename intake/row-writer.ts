@@ -2,6 +2,7 @@ import { checkCell, compileRule, cut, type Checked, type CompiledRule, type Faul
 import { importedText } from './csv-line.ts';
 import { daysIn } from './dates.ts';
 import { reportColumns } from './error-report.ts';
+import { KnownCells } from './known-cells.ts';
 import { cappedJson, RAW_BYTES, rawCells, rejection } from './rejections.ts';
 import { disagreement } from './rules/comparisons.ts';
 import { safeDigits } from './rules/limits.ts';
@@ -21,6 +22,9 @@ const NEWLINE = 10;
 const BACKSLASH = 92;
 const MINUS = 45;
 const DOT = 46;
+/** In UTF-8 these may begin a space, or a mark that counts as one; U+3000 is looked at. */
+const MAY_BE_SPACE = new Set([0xc2, 0xe1, 0xe2, 0xef]);
+const IDEOGRAPHIC = 0xe3;
 const ZERO = 48;
 const NINE = 57;
 
@@ -42,6 +46,8 @@ interface Column {
   index: number;
   /** A plain cell may be copied as bytes; otherwise every cell is made text and checked. */
   direct: boolean;
+  /** What was written for its cells before, where that hangs on the cell alone. */
+  known: KnownCells | null;
   maxBytes: number;
   wholeDigits: number;
   fractionDigits: number;
@@ -225,8 +231,16 @@ export class RowWriter {
     }
     const bounds = scanner.bounds;
     const at = column.index * 3;
+    const from = bounds[at]!;
+    const to = bounds[at + 1]!;
+    const known = (bounds[at + 2]! & ESCAPED) === 0 ? column.known : null;
     if (column.direct && (bounds[at + 2]! & ESCAPED) === 0) {
-      if (this.copyDirect(scanner.window, bounds[at]!, bounds[at + 1]!, column)) return;
+      if (this.copyDirect(scanner.window, from, to, column)) return;
+    }
+    const written = known === null ? null : known.find(scanner.window, from, to);
+    if (written !== null) {
+      this.reserve(written.length);
+      return this.plain(written, 0, written.length);
     }
     const text = this.textOf(scanner, column.index);
     const checked = this.judge(scanner, column, text);
@@ -237,8 +251,10 @@ export class RowWriter {
     }
     if (column.held) column.value = checked.value;
     if (checked.warning) this.fault(column, checked.warning, text, 'warning');
+    const begin = this.at;
     if (checked.value === null) this.nothing();
     else this.text(checked.value);
+    if (!checked.warning) known?.learn(scanner.window, from, to, this.out.subarray(begin, this.at));
   }
 
   private textOf(scanner: RecordScanner, column: number): string {
@@ -298,12 +314,7 @@ export class RowWriter {
     }
     switch (rule.type) {
       case 'text':
-        return (
-          bytes[from]! > HASH &&
-          bytes[from]! < 0x80 &&
-          to - from <= column.maxBytes &&
-          this.copyText(bytes, from, to)
-        );
+        return beginsText(bytes, from) && to - from <= column.maxBytes && this.copyText(bytes, from, to);
       case 'integer':
         return this.copyNumber(bytes, from, to, column);
       case 'decimal':
@@ -485,6 +496,8 @@ function columnOf(rule: CompiledRule, held: boolean, exported: boolean): Column 
       (rule.minLength ?? 0) <= 1 &&
       rule.format?.decimal !== ',' &&
       (rule.type === 'text' || rule.maxLength === undefined),
+    known:
+      rule.column === null || rule.join || rule.suggestFrom !== undefined || held ? null : new KnownCells(),
     maxBytes: rule.maxLength ?? Infinity,
     wholeDigits: Math.min(most, safe?.digits ?? most),
     fractionDigits: rule.type === 'integer' ? 0 : scale,
@@ -497,6 +510,14 @@ function columnOf(rule: CompiledRule, held: boolean, exported: boolean): Column 
         : Buffer.from(checked.value === null ? '\\N' : checked.value.replace(/[\\\t\n\r]/gu, copyEscape)),
     constantFault: 'code' in checked ? checked : null,
   };
+}
+
+/** Is the first character one that makes it text for certain: no space, and no workbook's error? */
+function beginsText(bytes: Buffer, from: number): boolean {
+  const byte = bytes[from]!;
+  if (byte < 0x80) return byte > HASH;
+  if (byte === IDEOGRAPHIC) return bytes[from + 1] !== 0x80;
+  return !MAY_BE_SPACE.has(byte);
 }
 
 function headerOf(job: SegmentJob, column: number | null): string | null {

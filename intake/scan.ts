@@ -1,5 +1,5 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { INDEX_BYTES, indexStructure } from './structural-index.ts';
+import { INDEX_BYTES, INDEX_STEP, NEVER_QUOTES, QUOTES, StructuralIndex } from './structural-index.ts';
 import type { Dialect } from './types.ts';
 
 /** Flags of a field. */
@@ -140,12 +140,14 @@ export class RecordScanner {
   protected finished = false;
   private checked: number;
   private dirtyUntil = -1;
-  /** Where the bytes that divide stand between `indexedFrom` and `indexedTo`, and which of them comes next. */
-  private positions: Int32Array | null = null;
+  /** Of the bytes between `indexedFrom` and `indexedTo`, and which of its positions comes next. */
+  private index: StructuralIndex | null = null;
   private indexedFrom = 0;
   private indexedTo = 0;
   private known = 0;
   private cursor = 0;
+  /** There is no index on behind `indexedTo`: a quote there has to be looked at. */
+  private indexEnds = false;
   /** Records in a row that the index could not find; while there are too many of them it is left aside. */
   private misses = 0;
   /** While the rest of a record over the limit is passed over: line breaks met inside it. */
@@ -182,7 +184,7 @@ export class RecordScanner {
       this.base += this.pos;
       this.to -= this.pos;
       this.pos = 0;
-      this.indexedTo = this.known = 0;
+      this.forgetIndex();
     }
     if (this.window.length - this.to < Math.min(PUSH_BYTES, this.window.length) / 4) {
       const larger = Buffer.allocUnsafeSlow(this.window.length * 2);
@@ -388,12 +390,12 @@ export class RecordScanner {
    */
   private plainRecord(start: number): boolean {
     if (start < this.indexedFrom || start >= this.indexedTo) {
-      if (this.to - start < SMALL_BYTES && this.positions === null) return false;
+      if (this.to - start < SMALL_BYTES && this.index === null) return false;
       this.indexedTo = start;
-      if (!this.indexOn()) return false;
+      if (!this.indexOn(true)) return false;
     }
     const { window, bounds, capacity, delimiter, quote, to } = this;
-    const positions = this.positions!;
+    const { positions } = this.index!;
     let known = this.known;
     let cursor = this.cursor;
     if (cursor > 0 && positions[cursor - 1]! >= start) cursor = 0;
@@ -404,38 +406,21 @@ export class RecordScanner {
     let count = 0;
     for (;;) {
       if (cursor >= known) {
-        if (!this.indexOn()) return false;
+        if (!this.indexOn(false)) return false;
         known = this.known;
         cursor = 0;
         continue;
       }
-      let i = positions[cursor++]!;
-      let byte = window[i]!;
+      const i = positions[cursor++]!;
+      const byte = window[i]!;
       let until = i;
       let flags = 0;
-      if (byte === quote) {
-        if (i !== from || this.escape >= 0) return false;
-        from = i + 1;
-        // Delimiters inside divide nothing; a line break or a NUL needs the longer way.
-        do {
-          if (cursor >= known) {
-            if (!this.indexOn()) return false;
-            known = this.known;
-            cursor = 0;
-          }
-          i = known > 0 ? positions[cursor++]! : to;
-          byte = i < to ? window[i]! : 0;
-        } while (byte === delimiter);
-        if (byte !== quote || i + 1 >= to) return false;
-        until = i++;
+      if (window[from] === quote && i > from) {
+        // What stands inside quotes here is a line break or a NUL.
+        until = i - 1;
+        if (window[until] !== quote || until === from) return false;
+        from++;
         flags = QUOTED;
-        byte = window[i]!;
-        if (cursor >= known) {
-          if (!this.indexOn()) return false;
-          known = this.known;
-          cursor = 0;
-        }
-        if (known === 0 || positions[cursor++] !== i) return false;
       }
       if (count < capacity) {
         const at = count * 3;
@@ -464,26 +449,26 @@ export class RecordScanner {
     }
   }
 
-  /** Indexes the next bytes; false where there are no more. */
-  private indexOn(): boolean {
+  /** Indexes the next bytes, from a record's beginning or further on; false where there are no more. */
+  private indexOn(fresh: boolean): boolean {
+    if (this.indexEnds && !fresh) return false;
     const from = this.indexedTo;
-    const to = Math.min(this.to, from + INDEX_BYTES);
+    const to = Math.min(from + ((this.to - from) & -INDEX_STEP), from + INDEX_BYTES);
     if (from >= to) return false;
-    this.positions ??= new Int32Array(INDEX_BYTES);
-    const { delimiter, quote } = this;
-    const known = indexStructure(
-      this.window,
-      from,
-      to,
-      delimiter < 0 ? LF : delimiter,
-      quote < 0 ? LF : quote,
-      this.positions,
-    );
+    this.index ??= new StructuralIndex(this.delimiter, this.quote, this.escape < 0 ? QUOTES : NEVER_QUOTES);
+    const { index } = this;
+    const able = index.read(this.window, from, to, fresh);
     this.indexedFrom = from;
-    this.indexedTo = to;
-    this.known = Math.max(known, 0);
+    this.indexedTo = from + index.bytes;
+    this.indexEnds = this.indexedTo < to;
+    this.known = index.known;
     this.cursor = 0;
-    return known >= 0;
+    return able;
+  }
+
+  private forgetIndex(): void {
+    this.indexedTo = this.known = 0;
+    this.indexEnds = false;
   }
 
   protected found(start: number, end: number, fields: number, breaks: number): void {
@@ -646,6 +631,8 @@ export class RecordScanner {
     this.line = this.nextLine;
     this.nextLine += this.rows ? 1 : breaks + 1;
     this.pos = next;
+    // It ended where the index does not know of an end.
+    this.forgetIndex();
     return true;
   }
 

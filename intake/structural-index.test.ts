@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RecordScanner } from './scan.ts';
-import { INDEX_BYTES, indexStructure } from './structural-index.ts';
+import { INDEX_BYTES, NEVER_QUOTES, NO_QUOTES, QUOTES, StructuralIndex } from './structural-index.ts';
 import type { Dialect } from './types.ts';
 
 const DIALECTS: Dialect[] = [
@@ -92,17 +92,53 @@ describe('records found by the index', () => {
       { numRuns: 40 },
     );
   }, 30_000);
+});
 
-  it('bytes that divide are found wherever they stand', () => {
-    const positions = new Int32Array(INDEX_BYTES);
-    for (const length of [1, 15, 16, 17, 100, INDEX_BYTES]) {
+describe('the index', () => {
+  const find = (text: string, quotes: number) => {
+    const bytes = Buffer.from(text.padEnd(64 * Math.ceil(text.length / 64), 'x'));
+    const index = new StructuralIndex(44, 34, quotes);
+    expect(index.read(bytes, 0, bytes.length, true)).toBe(true);
+    return { found: [...index.positions.subarray(0, index.known)], bytes: index.bytes };
+  };
+
+  it('finds what divides wherever it stands', () => {
+    for (const length of [64, 128, 192, INDEX_BYTES]) {
       const bytes = Buffer.alloc(length + 3, ',');
-      expect(indexStructure(bytes, 3, length + 3, 44, 34, positions)).toBe(length);
-      expect([positions[0], positions[length - 1]]).toEqual([3, length + 2]);
+      const index = new StructuralIndex(44, 34, QUOTES);
+      index.read(bytes, 3, length + 3, true);
+      expect([index.known, index.positions[0], index.positions[length - 1]]).toEqual([length, 3, length + 2]);
       bytes.fill('x');
       bytes[length + 2] = 0;
-      expect(indexStructure(bytes, 3, length + 3, 44, 34, positions)).toBe(1);
-      expect(positions[0]).toBe(length + 2);
+      index.read(bytes, 3, length + 3, true);
+      expect([index.known, index.positions[0]]).toEqual([1, length + 2]);
     }
+  });
+
+  it('passes over delimiters in quotes, not over line ends in them', () => {
+    expect(find('a,"b,c",d\n"x\ny",""\r\n', QUOTES)).toEqual({ found: [1, 7, 9, 12, 15, 18, 19], bytes: 64 });
+    expect(find('a,"b,c"', NO_QUOTES).found).toEqual([1, 4]);
+  });
+
+  it.each([
+    ['doubled', 'a,"b""c",d\n', 5],
+    ['stray in a plain field', 'a,5",d\n', 3],
+    ['stray in a quoted field', 'a,"b"c",d\n', 5],
+    ['doubled across a step', `${'x,'.repeat(30)}"12"",d\n`, 64],
+  ])('ends at a quote that is %s', (_, text, bytes) => {
+    expect(find(text, QUOTES).bytes).toBe(bytes);
+    expect(find(text, QUOTES).found.every((place) => place < bytes)).toBe(true);
+  });
+
+  it('ends at any quote where quotes are escaped', () => {
+    expect(find('a,"b",c', NEVER_QUOTES)).toEqual({ found: [1], bytes: 2 });
+  });
+
+  it('goes on inside quotes, and behind them', () => {
+    const index = new StructuralIndex(44, 34, QUOTES);
+    const bytes = Buffer.from(`${'a,'.repeat(31)}"b,c",d\n`.padEnd(128, 'x'));
+    index.read(bytes, 0, 64, true);
+    index.read(bytes, 64, 128, false);
+    expect([...index.positions.subarray(0, index.known)]).toEqual([67, 69]);
   });
 });

@@ -94,9 +94,7 @@ export class TextAnalysis {
   private watch: TableWatch | null = null;
   private readonly places: { offset: number; line: number }[] = [];
   private nextPlace = 0;
-  private tail: Buffer[] = [];
-  private tailBytes = 0;
-  private written = 0;
+  private readonly tail = new Tail();
   private readonly samples: Sample[] = [];
   private nextSample = FIRST_SAMPLE;
   private separated = false;
@@ -123,9 +121,9 @@ export class TextAnalysis {
 
   write(chunk: Buffer): void {
     if (this.notUtf8) return;
-    this.keepTail(chunk);
+    this.tail.add(chunk);
     if (this.scanner) return this.feed(this.scanner, chunk, 0);
-    this.head.push(chunk);
+    this.head.push(Buffer.from(chunk));
     this.headBytes += chunk.length;
     if (this.headBytes >= HEAD_BYTES) this.begin(false);
   }
@@ -312,10 +310,9 @@ export class TextAnalysis {
 
   /** In a file too large to be judged as a whole: are its last records totals or notes? */
   private findLateFooter(): void {
-    const from = this.written - this.tailBytes;
-    const place = this.places.find(({ offset }) => offset >= from);
+    const place = this.placeInTail();
     if (!place) return;
-    const bytes = Buffer.concat(this.tail).subarray(place.offset - from);
+    const bytes = this.tail.from(place.offset);
     const tail = readHead(bytes, true, this.dialect, Infinity, place.offset, place.line);
     const found = findFooter(tail, this.width, tail.slice(0, -FOOTER_RECORDS));
     const footer = tail[found];
@@ -381,11 +378,8 @@ export class TextAnalysis {
     this.nextSample *= 2;
   }
 
-  private keepTail(chunk: Buffer): void {
-    this.tail.push(chunk);
-    this.written += chunk.length;
-    this.tailBytes += chunk.length;
-    while (this.tailBytes - this.tail[0]!.length >= TAIL_BYTES) this.tailBytes -= this.tail.shift()!.length;
+  private placeInTail(): { offset: number; line: number } | undefined {
+    return this.places.find(({ offset }) => offset >= this.tail.begin);
   }
 
   /** Does the rest of the file speak for another dialect than its head? */
@@ -398,9 +392,9 @@ export class TextAnalysis {
       (rejected <= records * DOUBTFUL && dialect.delimiter !== '')
     )
       return;
-    const place = this.places.find(({ offset }) => offset >= this.written - this.tailBytes);
+    const place = this.placeInTail();
     if (samples.length < 2 || !place) return;
-    const end = Buffer.concat(this.tail).subarray(place.offset - (this.written - this.tailBytes));
+    const end = this.tail.from(place.offset);
     const other = detectDialect([...samples, { bytes: end, whole: true }], options);
     const same = (['delimiter', 'quote', 'escape', 'runs', 'skipSpace'] as const).every(
       (member) => other[member] === dialect[member],
@@ -519,4 +513,28 @@ function typesOf(records: HeadRecord[], width: number): string[] {
     .filter(({ cells, rejected }) => !rejected && cells.length === width)
     .slice(0, SAMPLE_ROWS);
   return Array.from({ length: width }, (_, column) => typeOf(whole.map(({ cells }) => cells[column]!)));
+}
+
+/** The last 64 KiB of what was written, or a little more. */
+class Tail {
+  /** Where in the text it begins. */
+  begin = 0;
+  private readonly bytes = Buffer.allocUnsafeSlow(2 * TAIL_BYTES);
+  private length = 0;
+
+  add(chunk: Buffer): void {
+    const kept = chunk.subarray(-TAIL_BYTES);
+    if (this.length + kept.length > this.bytes.length || kept.length < chunk.length) {
+      const stay = kept.length < chunk.length ? 0 : Math.min(this.length, TAIL_BYTES);
+      this.begin += this.length - stay + chunk.length - kept.length;
+      this.bytes.copyWithin(0, this.length - stay, this.length);
+      this.length = stay;
+    }
+    this.length += kept.copy(this.bytes, this.length);
+  }
+
+  /** What stands from that offset on. */
+  from(offset: number): Buffer {
+    return this.bytes.subarray(offset - this.begin, this.length);
+  }
 }

@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { emptyFile, nameWarning } from '../container.ts';
 import {
@@ -8,7 +7,8 @@ import {
   encodingWarning,
   type EncodingFound,
 } from '../encoding.ts';
-import { READ_BYTES, SpoolFile, type InspectInput, type InspectLimits, type Received } from '../receive.ts';
+import { readChunks } from '../read-chunks.ts';
+import { SpoolFile, type InspectInput, type InspectLimits, type Received } from '../receive.ts';
 import { TextAnalysis } from '../text-analysis.ts';
 import type { Dialect, FileWarning, Manifest } from '../types.ts';
 import { copyJson, type JsonCopy, type JsonInput } from './copy.ts';
@@ -67,8 +67,7 @@ async function manifestOf(
   const analysis = new TextAnalysis({ headerRow: 0, encoding: 'utf-8' }, limits, JSON_DIALECT);
   analysis.names = copy.columns;
   let canonicalBytes = 0;
-  const bytes = createReadStream(input.spool.canonicalPath, { highWaterMark: READ_BYTES });
-  for await (const chunk of bytes as AsyncIterable<Buffer>) {
+  for await (const chunk of readChunks(input.spool.canonicalPath)) {
     input.signal?.throwIfAborted();
     canonicalBytes += chunk.length;
     analysis.write(chunk);
