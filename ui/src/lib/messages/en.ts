@@ -232,6 +232,12 @@ export const en = {
       update: 'Update only',
       add: 'Add to numbers',
     } as Record<string, string>,
+    allOr: {
+      nothing: 'All or nothing: one transaction, seen by others only when all of it is there',
+      undone: 'All or undone: by batches, and undone by itself if it does not get through',
+    },
+    prepared: (n: number, all: number) =>
+      `${number(n)} of ${rows(all)} prepared. Nobody sees them before all of them are committed at once.`,
     finishedToast: (file: string, status: string) => `${file}: ${status}`,
   },
   rowsTab: {
@@ -506,6 +512,8 @@ export const en = {
     advanced: 'Options',
     allowDuplicate: 'Import it even if the same content has been imported before',
     mode: 'What to do with rows',
+    atomic: 'All or nothing',
+    atomicHelp: 'One blocked or refused row, and no row is written.',
     profile: 'Profile',
     noProfile: 'None: by its header',
     profileHelp: 'How this source looks: its columns, words and formats, as they were kept.',
@@ -527,7 +535,30 @@ export const en = {
     >,
     aliases: 'Also known as',
     searchBy: (field: string) => `Begins with … (${field})`,
-    atMost: (n: number) => `at most ${number(n)} characters`,
+    limits: {
+      atLeast: (n: number) => `at least ${count(n, '1 character', `${number(n)} characters`)}`,
+      atMost: (n: number) => `at most ${count(n, '1 character', `${number(n)} characters`)}`,
+      digits: (precision: number, scale: number) =>
+        scale === 0
+          ? `up to ${number(precision)} digits`
+          : `up to ${number(precision)} digits, ${number(scale)} after the point`,
+      oneOf: (words: string[]) => `one of ${words.join(', ')}`,
+      pattern: (pattern: string) => `written as ${pattern}`,
+      warns: (rule: string) => `${rule} (only warns)`,
+      unique: (fields: string) => `${fields}: no two rows the same`,
+      reference: (fields: string, to: string) => `${fields} must be in ${to}`,
+      type: (field: string, type: string) => `${field} must be a ${type}; the database is asked`,
+    },
+    more: 'Rules over several cells',
+    add: 'Add a dataset',
+    addIntro:
+      'Any table of the database can take imports. Its columns, checks and keys become the fields and rules. The table has to be given to you first: npm run grant -- SCHEMA.TABLE',
+    look: 'Look at the table',
+    name: 'Name',
+    addIt: 'Add it',
+    remove: 'Remove',
+    removeTitle: (name: string) => `Remove ${name}?`,
+    removeBody: 'Nobody can import into it any more. The table, its records and past imports stay.',
     noRecords: 'No records yet',
     noRecordsBody: 'Import a file and its rows appear here.',
     noMatch: 'No record matches',
@@ -544,6 +575,21 @@ export const en = {
       phone: 'phone',
       url: 'web address',
     } as Record<string, string>,
+  },
+  quarantine: {
+    title: 'Quarantine',
+    intro: 'Files in which the virus scanner found something. Nothing of them was read.',
+    file: 'File',
+    found: 'Found',
+    size: 'Size',
+    since: 'Since',
+    none: 'Nothing in quarantine',
+    noneBody:
+      'A file that the virus scanner does not pass is moved here, and its import ends. Without WAYBILL_SCAN no file is looked at.',
+    open: 'Files that the virus scanner did not pass',
+    deleteTitle: 'Delete this file for good?',
+    deleteBody: (file: string) =>
+      `${file} is deleted from the object store. What happened stays on the page of its import.`,
   },
   results: {
     title: 'Rows as files',

@@ -239,6 +239,12 @@ export const ja: Messages = {
       update: '更新のみ',
       add: '数値に加算',
     },
+    allOr: {
+      nothing: 'すべてか無か：1 つのトランザクションで書き込み、すべて揃うまで他からは見えません',
+      undone: 'すべてか取り消しか：分けて書き込み、最後まで進めなければ自動で元に戻します',
+    },
+    prepared: (n, all) =>
+      `${rows(all)}のうち${rows(n)}を準備済み。すべてを一度に確定するまで、他からは見えません。`,
     finishedToast: (file, status) => `${file}：${status}`,
   },
   rowsTab: {
@@ -537,6 +543,8 @@ export const ja: Messages = {
     processing: (percent) => `処理中 ${percent}%`,
     advanced: 'オプション',
     allowDuplicate: '同じ内容を以前に取り込んでいても、もう一度取り込む',
+    atomic: 'すべて書き込むか、何も書き込まない',
+    atomicHelp: '止められた行や拒否された行が 1 行でもあれば、どの行も書き込みません。',
     mode: '行の扱い',
     profile: 'プロファイル',
     noProfile: '使わない（見出しから判断）',
@@ -556,7 +564,30 @@ export const ja: Messages = {
     emptyCell: { keep: '今の値を残す', clear: '値を消す', block: '行をエラーにする' },
     aliases: '別名',
     searchBy: (field) => `先頭の文字で検索（${field}）`,
-    atMost: (n) => `${number(n)} 文字まで`,
+    limits: {
+      atLeast: (n) => `${number(n)} 文字以上`,
+      atMost: (n) => `${number(n)} 文字まで`,
+      digits: (precision, scale) =>
+        scale === 0
+          ? `${number(precision)} 桁まで`
+          : `${number(precision)} 桁まで（小数 ${number(scale)} 桁）`,
+      oneOf: (words) => `${words.join('、')} のいずれか`,
+      pattern: (pattern) => `形式 ${pattern}`,
+      warns: (rule) => `${rule}（警告のみ）`,
+      unique: (fields) => `${fields}：同じ値の行は不可`,
+      reference: (fields, to) => `${fields} は ${to} に存在すること`,
+      type: (field, type) => `${field} は ${type} であること（データベースに確認）`,
+    },
+    more: '複数のセルにかかる規則',
+    add: 'データセットを追加',
+    addIntro:
+      'データベースのどの表も取り込み先にできます。列、制約、キーが項目と規則になります。先に表の使用を許可してください：npm run grant -- SCHEMA.TABLE',
+    look: '表を調べる',
+    name: '名前',
+    addIt: '追加する',
+    remove: '外す',
+    removeTitle: (name) => `${name} を外しますか`,
+    removeBody: '以後ここには取り込めません。表とそのレコード、これまでの取り込みは残ります。',
     noRecords: 'レコードはまだありません',
     noRecordsBody: 'ファイルを取り込むと、その行がここに表示されます。',
     noMatch: '該当するレコードはありません',
@@ -573,6 +604,20 @@ export const ja: Messages = {
       phone: '電話',
       url: 'Web アドレス',
     },
+  },
+  quarantine: {
+    title: '隔離されたファイル',
+    intro: 'ウイルス検査で問題が見つかったファイルです。中身は一切読み込んでいません。',
+    file: 'ファイル',
+    found: '検出',
+    size: 'サイズ',
+    since: '隔離日時',
+    none: '隔離されたファイルはありません',
+    noneBody:
+      'ウイルス検査を通らなかったファイルはここに移され、その取り込みは終了します。WAYBILL_SCAN が未設定の場合、検査は行われません。',
+    open: 'ウイルス検査を通らなかったファイル',
+    deleteTitle: 'このファイルを完全に削除しますか',
+    deleteBody: (file) => `${file} をオブジェクトストアから削除します。経緯は取り込みのページに残ります。`,
   },
   results: {
     title: '行をファイルで',

@@ -1,9 +1,13 @@
 import type {
+  CreateDatasetData,
   Dataset,
   DatasetList,
+  IntrospectTableData,
+  Introspection,
   ListDatasetsData,
   ListRecordsData,
   RecordPage,
+  RemoveDatasetData,
   ShowDatasetData,
 } from '../client/index.ts';
 import { call, type CallOptions } from './http.ts';
@@ -28,3 +32,12 @@ export function listRecords(
     options,
   );
 }
+
+export const introspectTable = (body: IntrospectTableData['body'], options?: CallOptions) =>
+  call<IntrospectTableData, Introspection>('POST', '/api/datasets/introspect', { body }, options);
+
+export const createDataset = (body: CreateDatasetData['body'], options?: CallOptions) =>
+  call<CreateDatasetData, Dataset>('POST', '/api/datasets', { body }, options);
+
+export const removeDataset = (name: string, options?: CallOptions) =>
+  call<RemoveDatasetData, void>('DELETE', '/api/datasets/{name}', { path: { name } }, options);

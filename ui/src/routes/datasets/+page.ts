@@ -1,4 +1,7 @@
 import { listDatasets } from '#lib/services/datasets.ts';
 import type { PageLoad } from './$types';
 
-export const load: PageLoad = async ({ fetch }) => ({ datasets: await listDatasets({ fetch }) });
+export const load: PageLoad = async ({ fetch, parent }) => {
+  const [{ session }, datasets] = await Promise.all([parent(), listDatasets({ fetch })]);
+  return { datasets, admin: session?.role === 'admin' };
+};
