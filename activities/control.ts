@@ -1,4 +1,5 @@
 import { ApplicationFailure } from '@temporalio/activity';
+import { undoWhatIsNotWhole } from '../db/all-or.ts';
 import { approvePlan } from '../db/approve.ts';
 import {
   claimImport,
@@ -191,16 +192,20 @@ export function createControlActivities(deps: ActivityDeps) {
       wave: number;
       lanes: number;
       ranges: { first: number; last: number; rows: number }[];
+      /** All of them in one transaction. */
+      whole?: true;
     } | null> {
       const pending = await pendingBatches(pool, input.importId);
       if (!pending) return null;
       const program = (
-        await pool.query<{ lanes: number }>(
-          `select case when i.one_lane then 1 else coalesce((p.program ->> 'lanes')::int, 1) end as lanes from waybill.imports i
+        await pool.query<{ lanes: number; whole: boolean }>(
+          `select case when i.one_lane then 1 else coalesce((p.program ->> 'lanes')::int, 1) end as lanes,
+             i.all_or is not distinct from 'nothing' as whole from waybill.imports i
            join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version where i.import_id = $1`,
           [input.importId],
         )
       ).rows[0];
+      if (program?.whole) return { ...pending, lanes: 1, whole: true };
       return { ...pending, lanes: Math.min(program?.lanes ?? 1, deps.throttle.lanes) };
     },
 
@@ -224,6 +229,7 @@ export function createControlActivities(deps: ActivityDeps) {
       );
       if (upload.rows[0])
         await deps.store.abortUpload(objectKeys(row.tenant_id, row.import_id).source, upload.rows[0].id);
+      if (await undoWhatIsNotWhole(pool, input.importId)) await deps.startRevert(row);
       return { status: (await readImport(deps, input.importId)).status };
     },
   };

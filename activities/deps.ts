@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { Logger } from 'pino';
+import type { ImportRow } from '../db/control.ts';
 import type { SegmentPool } from '../intake/segment-pool.ts';
 import type { ObjectStore } from '../storage/objects.ts';
 import type { Scanner } from '../storage/scan.ts';
@@ -21,6 +22,8 @@ export interface ActivityDeps {
   log: Logger;
   /** Run id that Temporal knows as the current one of a workflow; null if there is none. */
   currentRun(workflowId: string): Promise<string | null>;
+  /** Starts the undoing of an import, which the database has begun; if it runs already nothing happens. */
+  startRevert(run: ImportRow): Promise<void>;
   /** Tells runs that wait in line that a turn is free. Best effort: they also look by themselves. */
   wake(importIds: string[]): Promise<void>;
 }

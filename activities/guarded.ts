@@ -1,5 +1,6 @@
 import { activityInfo, ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { isDatabaseUnavailable, isFenced, isPlanLost, isTargetChanged } from '../db/errors.ts';
+import { NotWhole } from '../db/all-or.ts';
 import { StagingLost } from '../db/plan.ts';
 import { PlanMoved } from '../db/approve.ts';
 import { RevertRefused } from '../db/revert-plan.ts';
@@ -90,6 +91,7 @@ function asFailure(deps: ActivityDeps, name: string, input: unknown, error: unkn
   if (
     error instanceof FileError ||
     error instanceof TargetRefused ||
+    error instanceof NotWhole ||
     error instanceof RevertRefused ||
     error instanceof ObjectChanged ||
     error instanceof ObjectMissing

@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { applyWhole, atomicRows, mustBeWhole, mustHaveGoneIn, settleAllOr } from '../db/all-or.ts';
 import { applyBatches } from '../db/control.ts';
 import { guardFigures } from '../db/guard.ts';
 import { recordIssues } from '../db/issues-of-plan.ts';
@@ -9,7 +10,7 @@ import { guardReasons } from '../review/guard.ts';
 import type { ActivityDeps } from './deps.ts';
 import { inLane } from './metrics.ts';
 import { paced } from './pace.ts';
-import { planRequest, type RunInput } from './run.ts';
+import { planRequest, readImport, type RunInput } from './run.ts';
 
 export interface Planned {
   version: number;
@@ -19,6 +20,8 @@ export interface Planned {
   reasons: string[];
 }
 
+const ATOMIC_ROWS = atomicRows(process.env);
+
 /** Plan, rebase, apply. */
 export function createLoadActivities(deps: ActivityDeps) {
   const { pool, throttle } = deps;
@@ -26,6 +29,9 @@ export function createLoadActivities(deps: ActivityDeps) {
     async plan(input: RunInput): Promise<Planned> {
       const signal = Context.current().cancellationSignal;
       const request = await planRequest(deps, input);
+      const { rows, rejected } = request.manifest;
+      const inOne = rows + rejected <= ATOMIC_ROWS;
+      await settleAllOr(pool, input, request.atomic ? (inOne ? 'nothing' : 'undone') : null);
       const plan = await makePlan(pool, { ...request, lanes: throttle.lanes }, signal);
       if (
         plan.counts.blocked + plan.counts.duplicates > 0 ||
@@ -33,6 +39,8 @@ export function createLoadActivities(deps: ActivityDeps) {
       ) {
         await recordIssues(pool, input.importId, request.lockKey);
       }
+      // Nobody will look at it: refused at once. Otherwise a person is asked, who cannot approve it as it is.
+      if (request.policy === 'auto') await mustBeWhole(pool, input.importId);
       let reasons: string[] = [];
       if (request.policy === 'guard') {
         const figures = await guardFigures(pool, { ...request, counts: plan.counts });
@@ -57,15 +65,21 @@ export function createLoadActivities(deps: ActivityDeps) {
 
     /** Applies the batches first..last, several in one transaction where they are quick. */
     async apply(input: RunInput & { wave: number; first: number; last: number }): Promise<void> {
-      const { importId, epoch, wave } = input;
       const { cancellationSignal } = Context.current();
+      const { all_or: allOr } = await readImport(deps, input.importId);
+      if (allOr !== null) await mustBeWhole(pool, input.importId);
       await inLane(() =>
-        paced(
-          input,
-          cancellationSignal,
-          (first, last) => applyBatches(pool, importId, epoch, wave, first, last),
-          (batches) => throttle.after(batches * BATCH_ROWS, cancellationSignal),
-        ),
+        allOr === 'nothing'
+          ? applyWhole(pool, input, cancellationSignal)
+          : paced(
+              input,
+              cancellationSignal,
+              async (first, last) => {
+                const refused = await applyBatches(pool, { ...input, first, last });
+                if (allOr === 'undone') await mustHaveGoneIn(pool, input.importId, refused);
+              },
+              (batches) => throttle.after(batches * BATCH_ROWS, cancellationSignal),
+            ),
       );
     },
   };

@@ -155,7 +155,7 @@ export async function planRequest(
   deps: ActivityDeps,
   input: RunInput,
   manifest?: Manifest,
-): Promise<PlanRequest> {
+): Promise<PlanRequest & { atomic: boolean }> {
   const row = await readImport(deps, input.importId);
   const whole = await datasetOf(deps, row);
   const target = await targetOf(deps, whole, row.tenant_id);
@@ -180,5 +180,6 @@ export async function planRequest(
     manifest: file,
     mode: row.mode,
     policy: row.policy,
+    atomic: (row.options['atomic'] as boolean | undefined) ?? profile.atomic ?? false,
   };
 }

@@ -65,6 +65,7 @@ export function summaryOf(i: StoredImport): SummaryJson {
     bytes: i.bytes,
     policy: i.policy,
     mode: i.mode,
+    allOr: i.allOr ?? (i.planVersion === 0 && i.options['atomic'] === true ? 'nothing' : null),
     createdBy: i.createdBy,
     createdAt: i.createdAt.toISOString(),
     startedAt: iso(i.startedAt),

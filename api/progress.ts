@@ -162,6 +162,7 @@ export function toProgress(stored: StoredProgress, watched: Watched): Progress {
     rows_parsed: total ?? (i.phase === 'inspect' ? number(noted?.['records']) : 0),
     rows_valid: ended ? ended['input']! - ended['blocked']! : valid,
     rows_written: ended ? ended['created']! + ended['updated']! : receipts.created + receipts.updated,
+    rows_prepared: plan ? Math.round(prepared(stored) * (plan.creates + plan.updates + plan.unchanged)) : 0,
     rows_failed: ended
       ? ended['blocked']! + ended['stale']! + ended['failed']!
       : blocked + receipts.stale + receipts.failed,
@@ -181,8 +182,15 @@ export function toProgress(stored: StoredProgress, watched: Watched): Progress {
   };
 }
 
+/** The share of the rows that one transaction has written and not committed. */
+const prepared = ({ import: i, noted, receipts }: StoredProgress): number =>
+  i.status === 'running' && i.phase === 'apply' && noted?.['step'] === 'prepared' && rowsOf(receipts) === 0
+    ? number(noted['fraction'])
+    : 0;
+
 function activityOf(stored: StoredProgress, staged: number | null, total: number | null): string | null {
   const { import: i, plan, noted } = stored;
+  if (prepared(stored) > 0) return 'prepared';
   if (!MOVING.has(i.status) || i.phase !== 'validate') return null;
   if (typeof noted?.['step'] === 'string') return noted['step'];
   if (plan) return null;

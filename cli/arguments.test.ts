@@ -7,6 +7,7 @@ test.each<[string, string[], object]>([
   ['options before the file', ['--dataset=products', '--mode', 'insert', 'f.csv'], { mode: 'insert' }],
   ['-d', ['f.csv', '-d', 'products', '--policy', 'guard'], { policy: 'guard' }],
   ['duplicates', ['f.csv', '-d', 'products', '--allow-duplicate'], { allow_duplicate: true }],
+  ['all or nothing', ['f.csv', '-d', 'products', '--atomic'], { atomic: true }],
   ['a tab by name', ['f.csv', '-d', 'products', '--delimiter', 'tab'], { delimiter: '\t' }],
   ['a tab as the shell passes it', ['f.csv', '-d', 'products', '--delimiter', '\\t'], { delimiter: '\t' }],
   ['no quoting', ['f.csv', '-d', 'products', '--quote', ''], { quote: '' }],

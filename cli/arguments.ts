@@ -11,6 +11,7 @@ export interface ImportOptions {
   profile?: string;
   mode?: string;
   allow_duplicate?: boolean;
+  atomic?: boolean;
   sheet?: string;
   encoding?: string;
   delimiter?: string;
@@ -85,6 +86,7 @@ export function parseImport(command: 'import' | 'plan', argv: string[]): ImportA
       ...(command === 'import' && { policy: { type: 'string' as const } }),
       mode: { type: 'string' },
       'allow-duplicate': { type: 'boolean' },
+      atomic: { type: 'boolean' },
       sheet: { type: 'string' },
       encoding: { type: 'string' },
       delimiter: { type: 'string' },
@@ -104,6 +106,7 @@ export function parseImport(command: 'import' | 'plan', argv: string[]): ImportA
   if (mode !== undefined) options.mode = oneOf(command, 'mode', mode, MODES);
   if (text('profile') !== undefined) options.profile = text('profile')!;
   if (values['allow-duplicate']) options.allow_duplicate = true;
+  if (values['atomic']) options.atomic = true;
   if (text('sheet') !== undefined) options.sheet = text('sheet')!;
   if (text('encoding') !== undefined) options.encoding = text('encoding')!;
   if (text('delimiter') !== undefined) options.delimiter = delimiter(text('delimiter')!);

@@ -5,6 +5,7 @@ const IMPORT_OPTIONS = `  --dataset NAME       where the rows go (required)
   --profile NAME       how this source looks
   --mode M             upsert (default), insert, update or add
   --allow-duplicate    import a file again that was imported before
+  --atomic             all rows or none: one transaction, refused if a row is blocked
 ${READING}
   --json               print the import as one JSON document`;
 

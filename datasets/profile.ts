@@ -81,6 +81,10 @@ export const profileRules = {
   duplicates: z.enum(['last', 'first', 'refuse']).optional().meta({
     description: 'Which record of a key counts; `refuse` blocks all of them. Absent: what the dataset says.',
   }),
+  atomic: z.boolean().optional().meta({
+    description:
+      'All rows of a file or none of them, where the import itself does not say: one transaction, refused if a row is blocked.',
+  }),
   provisionalKey: z.array(FieldName).min(1).max(5).optional().meta({
     description:
       'A row without key takes that of the one record of the target that is equal in these fields, with a warning.',

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { mustBeWhole } from './all-or.ts';
 import { withTransaction } from './connect.ts';
 
 /** The plan that somebody approved is not the plan that is there now. */
@@ -46,6 +47,7 @@ export async function approvePlan(
     }
     // A second click on the same plan.
     if (plan.wave !== null) return;
+    await mustBeWhole(client, approval.importId);
     await client.query(
       `insert into waybill.waves (import_id, wave, plan_version, approved_by)
        select $1, coalesce(max(wave), 1), $2, $3 from waybill.batches where import_id = $1`,

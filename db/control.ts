@@ -35,6 +35,8 @@ export interface ImportRow {
   plan_version: number;
   turn: string | null;
   turn_generation: number | null;
+  /** It goes in as a whole: in one transaction, or is undone where it does not get through. */
+  all_or: 'nothing' | 'undone' | null;
   accounting: Record<string, number> | null;
   error: { code: string; message: string } | null;
   workflow_run_id: string | null;
@@ -227,36 +229,40 @@ export async function pendingBatches(
 
 const DEADLOCK = '40P01';
 
+/** Batches of a wave, as an activity is told to apply them. */
+export interface Batches {
+  importId: string;
+  epoch: number;
+  wave: number;
+  first: number;
+  last: number;
+}
+
+/** On this connection; returns how many of their rows were refused by the target or found changed. */
+export async function applyOn(client: pg.PoolClient, batches: Batches): Promise<number> {
+  const { importId, epoch, wave, first, last } = batches;
+  const { rows } = await client.query<{ refused: number }>(
+    `select coalesce(sum(failed + stale), 0)::float8 as refused from waybill.apply_batches($1, $2, $3, $4, $5)`,
+    [importId, epoch, wave, first, last],
+  );
+  return rows[0]!.refused;
+}
+
 /**
  * One transaction: the batches first..last of the wave, each exactly once. Throws WB001, WB002 or the target's error.
- * After a deadlock the import's lanes take turns, to its end, and the batches are tried once more.
+ * After a deadlock the import's lanes take turns, to its end, and the batches are tried once more. Returns what
+ * `applyOn` does.
  */
-export async function applyBatches(
-  pool: pg.Pool,
-  importId: string,
-  epoch: number,
-  wave: number,
-  first: number,
-  last: number,
-): Promise<void> {
-  const apply = () =>
-    withClient(pool, (client) =>
-      client.query('select from waybill.apply_batches($1, $2, $3, $4, $5)', [
-        importId,
-        epoch,
-        wave,
-        first,
-        last,
-      ]),
-    );
+export async function applyBatches(pool: pg.Pool, batches: Batches): Promise<number> {
+  const apply = () => withClient(pool, (client) => applyOn(client, batches));
   try {
-    await apply();
+    return await apply();
   } catch (error) {
     if ((error as { code?: string }).code !== DEADLOCK) throw error;
     await pool.query('update waybill.imports set one_lane = true where import_id = $1 and epoch = $2', [
-      importId,
-      epoch,
+      batches.importId,
+      batches.epoch,
     ]);
-    await apply();
+    return apply();
   }
 }

@@ -64,7 +64,7 @@ describe('beside others', () => {
     const operator = await somebody();
     // The operator's own patience is longer: the batch is the one that the server gives up.
     await operator.query(`set deadlock_timeout = '60s'; begin; ${price('b')}`);
-    const batch = applyBatches(pool, importId, epoch, 1, 1, 1);
+    const batch = applyBatches(pool, { importId, epoch, wave: 1, first: 1, last: 1 });
     await expect.poll(applying).toBeDefined();
     await waitsForALock((await applying())!);
     await operator.query(price('a'));
@@ -89,7 +89,7 @@ describe('beside others', () => {
     const lane = await somebody();
     await lane.query('begin');
     await lane.query('select pg_advisory_xact_lock(7297, $1)', [lockKey]);
-    const batch = applyBatches(pool, importId, epoch, 1, 1, 1);
+    const batch = applyBatches(pool, { importId, epoch, wave: 1, first: 1, last: 1 });
     batch.catch(() => {});
     await expect.poll(applying).toBeDefined();
     await waitsForALock((await applying())!);

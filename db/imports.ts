@@ -16,6 +16,7 @@ export interface StoredImport {
   bytes: number | null;
   policy: 'auto' | 'review' | 'guard';
   mode: 'upsert' | 'insert' | 'update' | 'add';
+  allOr: 'nothing' | 'undone' | null;
   profile: string | null;
   profileVersion: number | null;
   sha256: string | null;
@@ -50,7 +51,7 @@ export interface StoredPhase {
 /** The columns of StoredImport, from `waybill.imports i`. */
 export const importColumns = (sql: postgres.Sql) => sql`
   i.import_id as id, i.lock_key as "lockKey", i.tenant_id as "tenantId", i.dataset, i.dataset_version as "datasetVersion", i.file_name as "fileName",
-  i.status, i.phase, i.waiting_for as "waitingFor", i.accounting, i.file_size as bytes, i.policy, i.mode, i.profile,
+  i.status, i.phase, i.waiting_for as "waitingFor", i.accounting, i.file_size as bytes, i.policy, i.mode, i.all_or as "allOr", i.profile,
   i.profile_version as "profileVersion", i.file_sha256 as sha256, i.content_sha256 as "contentSha256",
   i.source, i.object_key as "objectKey", i.object_etag as "objectEtag", i.manifest_key as "manifestKey", i.options,
   i.error_report_key as "errorReportKey", i.proof_key as "proofKey", i.input_accepted as "inputAccepted",

@@ -70,7 +70,11 @@ export function createImportRuns(client: Client, { fair = true } = {}): ImportRu
     } catch (error) {
       if (error instanceof WorkflowUpdateFailedError) {
         const cause = error.cause instanceof ApplicationFailure ? error.cause : rootCause(error);
-        throw new RefusedError(codes[cause?.type ?? ''] ?? 'refused', cause?.message ?? error.message);
+        const own = cause?.type === 'Refused' && (cause.details?.[0] as { code: string }).code;
+        throw new RefusedError(
+          own || (codes[cause?.type ?? ''] ?? 'refused'),
+          cause?.message ?? error.message,
+        );
       }
       if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isDeadline(error))
         throw new NoWorkerError();

@@ -93,6 +93,14 @@ const deps: ActivityDeps = {
       throw error;
     }
   },
+  startRevert: (row) =>
+    runs.startRevert({
+      importId: row.import_id,
+      tenantId: row.tenant_id,
+      dataset: row.dataset,
+      fileName: row.file_name,
+      policy: row.policy,
+    }),
   async wake(importIds) {
     // Who is in line may be a run or its undoing.
     await Promise.allSettled(

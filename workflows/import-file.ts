@@ -162,10 +162,15 @@ async function applyAll(state: RunState): Promise<void> {
   const pending = await state.throughOutage(() => control().pending(state.at()));
   if (!pending) throw new Error('nobody approved this plan');
   const at = state.at();
-  await activities.inLanes(pending.ranges, pending.lanes, ({ first, last }) => {
-    const summary = `batches ${first} to ${last} of wave ${pending.wave}`;
-    return state.throughOutage(() => load(summary).apply({ ...at, wave: pending.wave, first, last }));
-  });
+  const { wave, whole } = pending;
+  const apply = ({ first, last }: { first: number; last: number }) => {
+    const summary = `batches ${first} to ${last} of wave ${wave}${whole ? ', all or nothing' : ''}`;
+    return state.throughOutage(() => load(summary).apply({ ...at, wave, first, last }));
+  };
+  if (whole) {
+    state.describe('all or nothing: prepared, and seen by nobody until all of it is committed');
+    for (const range of pending.ranges) await apply(range);
+  } else await activities.inLanes(pending.ranges, pending.lanes, apply);
 }
 
 /** After anything that is not a straight end: what does the database say, and does the run go on? */

@@ -40,6 +40,10 @@ const summaryFields = {
   bytes: z.int().nullable(),
   policy: Policy,
   mode: Mode,
+  allOr: z.enum(['nothing', 'undone']).nullable().meta({
+    description:
+      'It goes in as a whole: `nothing`, in one transaction; `undone`, by batches, and undone if it does not get through. Null: each row by itself.',
+  }),
   createdBy: z.string(),
   createdAt: Time,
   startedAt: Time.nullable(),
@@ -88,11 +92,13 @@ export const ImportProgress = z
     activity: z
       .string()
       .nullable()
-      .meta({ description: 'What the step is at, e.g. `sorting` while it plans.' }),
+      .meta({ description:
+          'What the step is at, e.g. `planning`; `prepared`: rows are written and not committed (all or nothing).' }),
     rows_total: rows.nullable().meta({ description: 'Null until inspection has counted them.' }),
     rows_parsed: rows,
     rows_valid: rows,
     rows_written: rows.meta({ description: 'created + updated' }),
+    rows_prepared: rows.meta({ description: 'Written and not committed yet, where it is all or nothing.' }),
     rows_failed: rows.meta({ description: 'blocked + stale + failed' }),
     duplicates_skipped: rows,
     bytes_total: rows.nullable(),

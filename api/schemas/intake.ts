@@ -24,6 +24,10 @@ export const ImportOptions = z
     profile: Name.optional(),
     mode: Mode.optional().meta({ description: 'Default `upsert`.' }),
     allow_duplicate: z.boolean().optional(),
+    atomic: z.boolean().optional().meta({
+      description:
+        'All rows or none: one transaction, refused if a row is blocked. Above WAYBILL_ATOMIC_ROWS rows (a million) it goes in by batches and is undone if it does not get through. Default: what the profile says.',
+    }),
     ask: z.boolean().optional().meta({
       description:
         'Somebody is there: the run asks which of several sheets is meant instead of taking the first.',

@@ -114,7 +114,11 @@ function moving(run: Import, progress: ImportProgress | null, { t }: Telling): H
         : progress.accounting
           ? settledRows(progress.accounting)
           : progress.rows_written;
-    parts.push(t.run.headline.runningRows(Math.min(done, total), total));
+    parts.push(
+      progress.activity === 'prepared'
+        ? t.run.prepared(progress.rows_prepared, total)
+        : t.run.headline.runningRows(Math.min(done, total), total),
+    );
     if (progress.throughput_rps) parts.push(t.run.headline.rate(Math.round(progress.throughput_rps)));
   }
   if (progress && progress.eta_seconds !== null) {

@@ -1,0 +1,173 @@
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../test/database.ts';
+import { applyWhole, settleAllOr } from './all-or.ts';
+import { connectPool } from './connect.ts';
+import { claimImport, proveImport, requestStop, resumeImport, takeTurn } from './control.ts';
+import { indexLedger, makePlan } from './plan.ts';
+import { stageRows, type StagedImport } from './staged.fixture.ts';
+
+const ROWS = 20_500;
+
+let database: TestDatabase;
+let pool: pg.Pool;
+/** As somebody else at the database. */
+let operator: pg.Client;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  pool = connectPool(database.ownerUrl);
+  operator = new pg.Client({ connectionString: database.ownerUrl });
+  await operator.connect();
+});
+afterAll(async () => {
+  await operator.end();
+  await pool.end();
+  await database.drop();
+});
+afterEach(async () => {
+  await operator.query('rollback');
+  const { rows } = await pool.query<{ import_id: string }>(
+    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused')`,
+  );
+  for (const { import_id: importId } of rows)
+    await requestStop(pool, { importId, what: 'cancel', actor: 'test' });
+  await pool.query('truncate catalog.products');
+});
+
+const LAST = `part-${String(ROWS).padStart(6, '0')}`;
+
+/** Planned, in three batches, to go in as a whole. */
+async function staged(): Promise<StagedImport> {
+  const rows = await stageRows(pool, ROWS, {}, (table) =>
+    pool
+      .query(
+        `insert into ${table} select n, n + 1, 0, 0, false, null, null, 'part-' || lpad(n::text, 6, '0'), 'Part ' || n, n
+         from generate_series(1, ${ROWS}) n`,
+      )
+      .then(() => {}),
+  );
+  await settleAllOr(pool, rows, 'nothing');
+  return { ...rows, plan: await makePlan(pool, { ...rows.request, lanes: 1 }) };
+}
+const whole = ({ importId, epoch, plan }: StagedImport, signal = new AbortController().signal) =>
+  applyWhole(pool, { importId, epoch, wave: 1, first: 1, last: plan.batches }, signal);
+
+const inTarget = async () =>
+  (await pool.query<{ n: number }>('select count(*)::int as n from catalog.products')).rows[0]!.n;
+const receipts = async ({ importId }: StagedImport) =>
+  (
+    await pool.query<{ n: number; transactions: number; created: number }>(
+      `select count(*)::int as n, count(distinct xmin::text)::int as transactions, coalesce(sum(created), 0)::int as created
+       from waybill.receipts where import_id = $1`,
+      [importId],
+    )
+  ).rows[0]!;
+const nothing = { n: 0, transactions: 0, created: 0 };
+const everything = { n: 3, transactions: 1, created: ROWS };
+
+/** Somebody adds the record of the last row, and does not say whether to keep it: the last batch waits for that. */
+const hold = () =>
+  operator.query(`begin; insert into catalog.products (tenant_id, sku) values ('default', '${LAST}')`);
+const heldAtTheEnd = ({ importId }: StagedImport) =>
+  expect
+    .poll(
+      async () =>
+        (
+          await pool.query<{ pid: number; fraction: number }>(
+            `select a.pid, (p.data ->> 'fraction')::float8 as fraction from pg_stat_activity a, waybill.progress p
+             where a.datname = current_database() and a.query ~ 'apply_batches' and a.wait_event_type = 'Lock' and p.import_id = $1`,
+            [importId],
+          )
+        ).rows[0],
+      { timeout: 20_000 },
+    )
+    .toMatchObject({ fraction: 2 / 3 });
+
+it('is seen as a whole or not at all, with every receipt in the same transaction', async () => {
+  const run = await staged();
+  await hold();
+  const applied = whole(run);
+  await heldAtTheEnd(run);
+  expect([await inTarget(), await receipts(run)]).toEqual([0, nothing]);
+  await operator.query('rollback');
+  await applied;
+  expect([await inTarget(), await receipts(run)]).toEqual([ROWS, everything]);
+  // Killed after the commit and before anybody heard of it: done again, it is found done.
+  await whole(run);
+  expect([await inTarget(), await receipts(run)]).toEqual([ROWS, everything]);
+  await indexLedger(pool, run.lockKey);
+  expect(await proveImport(pool, run.importId)).toMatchObject({ ok: true, accounting: { created: ROWS } });
+});
+
+it('killed in the middle it leaves nothing, and is done again', async () => {
+  const run = await staged();
+  await hold();
+  const applied = whole(run);
+  applied.catch(() => {});
+  await heldAtTheEnd(run);
+  await pool.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query ~ 'apply_batches' and wait_event_type = 'Lock'`,
+  );
+  await expect(applied).rejects.toThrow();
+  expect([await inTarget(), await receipts(run)]).toEqual([0, nothing]);
+  await operator.query('rollback');
+  await whole(run);
+  expect([await inTarget(), await receipts(run)]).toEqual([ROWS, everything]);
+});
+
+it('paused in under a second, it leaves nothing; what comes late is fenced; resumed, all of it goes in', async () => {
+  const run = await staged();
+  await hold();
+  const applied = whole(run);
+  applied.catch(() => {});
+  await heldAtTheEnd(run);
+  const asked = performance.now();
+  expect((await requestStop(pool, { importId: run.importId, what: 'pause', actor: 'Aiko' }))?.status).toBe(
+    'paused',
+  );
+  expect(performance.now() - asked).toBeLessThan(1000);
+  await expect(applied).rejects.toThrow();
+  await operator.query('rollback');
+  expect([await inTarget(), await receipts(run)]).toEqual([0, nothing]);
+  await expect(whole(run)).rejects.toMatchObject({ code: 'WB001' });
+
+  await resumeImport(pool, run.importId, 'Aiko');
+  const { epoch } = (await claimImport(pool, run.importId, 'again'))!;
+  const { rows } = await pool.query<{ turn: string }>(
+    'select turn from waybill.imports where import_id = $1',
+    [run.importId],
+  );
+  await takeTurn(pool, run.importId, epoch, rows[0]!.turn, 'turn');
+  await whole({ ...run, epoch });
+  expect([await inTarget(), await receipts(run)]).toEqual([ROWS, everything]);
+});
+
+it('aborted by the workflow, the statement under way is cancelled at once', async () => {
+  const run = await staged();
+  await hold();
+  const stop = new AbortController();
+  const applied = whole(run, stop.signal);
+  applied.catch(() => {});
+  await heldAtTheEnd(run);
+  const asked = performance.now();
+  stop.abort();
+  await expect(applied).rejects.toThrow();
+  expect(performance.now() - asked).toBeLessThan(1000);
+  expect([await inTarget(), await receipts(run)]).toEqual([0, nothing]);
+});
+
+it('one row that the table refuses, by a rule that the dataset does not know, and nothing goes in', async () => {
+  const run = await staged();
+  await pool.query(`alter table catalog.products add constraint not_that_dear check (price < ${ROWS})`);
+  try {
+    await expect(whole(run)).rejects.toMatchObject({
+      code: 'atomic_refused',
+      message: expect.stringMatching(new RegExp(`Line ${ROWS + 1}: .*"not_that_dear"`)) as string,
+    });
+  } finally {
+    await pool.query('alter table catalog.products drop constraint not_that_dear');
+  }
+  expect([await inTarget(), await receipts(run)]).toEqual([0, nothing]);
+  const { rows } = await pool.query('select from waybill.outcomes where import_id = $1', [run.importId]);
+  expect(rows).toEqual([]);
+});

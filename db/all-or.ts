@@ -1,0 +1,137 @@
+import type pg from 'pg';
+import { withCancellableTransaction } from './connect.ts';
+import { applyOn, noteProgress, type Batches } from './control.ts';
+import { beginRevert } from './revert.ts';
+
+/** An import that goes in as a whole would not: nothing of it may stay. `message` is for a person. */
+export class NotWhole extends Error {
+  readonly code: 'atomic_blocked' | 'atomic_refused';
+  constructor(code: NotWhole['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Rows that one transaction takes unless the deployment says otherwise (WAYBILL_ATOMIC_ROWS). */
+export const atomicRows = (env: NodeJS.ProcessEnv): number => {
+  const rows = Number(env['WAYBILL_ATOMIC_ROWS'] || 1_000_000);
+  if (!Number.isInteger(rows) || rows < 0)
+    throw new Error(`WAYBILL_ATOMIC_ROWS is "${env['WAYBILL_ATOMIC_ROWS']}": give a number of rows.`);
+  return rows;
+};
+
+/** Settles how an import that is wanted as a whole goes in, before it is planned; null: batch by batch. */
+export async function settleAllOr(
+  pool: pg.Pool,
+  run: { importId: string; epoch: number },
+  allOr: 'nothing' | 'undone' | null,
+): Promise<void> {
+  await pool.query(
+    `update waybill.imports set all_or = $3 where import_id = $1 and epoch = $2 and all_or is distinct from $3`,
+    [run.importId, run.epoch, allOr],
+  );
+}
+
+const PER_ROW = 'Correct them in the file and import it again, or import it without "all or nothing".';
+
+/** Throws NotWhole where the import is wanted as a whole and rows of its plan are blocked. */
+export async function mustBeWhole(client: pg.Pool | pg.PoolClient, importId: string): Promise<void> {
+  const { rows } = await client.query<{ blocked: number }>(
+    `select (p.counts ->> 'blocked')::float8 as blocked from waybill.imports i
+     join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
+     where i.import_id = $1 and i.all_or is not null`,
+    [importId],
+  );
+  const blocked = rows[0]?.blocked ?? 0;
+  if (blocked > 0)
+    throw new NotWhole(
+      'atomic_blocked',
+      `${blocked === 1 ? '1 row is' : `${blocked.toLocaleString('en')} rows are`} blocked, and this import is all or nothing, so nothing was written. ${PER_ROW}`,
+    );
+}
+
+/** The first row that did not go in, in words: where it stands, and what refused it. */
+async function firstRefused(
+  client: pg.Pool | pg.PoolClient,
+  importId: string,
+  refused: number,
+): Promise<NotWhole> {
+  const { rows } = await client.query<{ record: number; message: string | null; lock_key: number }>(
+    `select o.record, o.message, i.lock_key from waybill.outcomes o join waybill.imports i using (import_id)
+     where o.import_id = $1 and o.outcome in ('failed', 'stale') order by o.record limit 1`,
+    [importId],
+  );
+  const [first] = rows;
+  const line =
+    first &&
+    (
+      await client.query<{ line: number }>(
+        `select _line as line from stage.plan_${first.lock_key} where _record = $1`,
+        [first.record],
+      )
+    ).rows[0]?.line;
+  return new NotWhole(
+    'atomic_refused',
+    `The table did not take ${refused === 1 ? 'a row' : `${refused.toLocaleString('en')} rows`}, and this import is all or nothing. Line ${line}: ${first?.message ?? 'no reason was given.'} Correct it and import the file again, or import it without "all or nothing".`,
+  );
+}
+
+/** Throws NotWhole where rows of the import were refused or found changed. */
+export async function mustHaveGoneIn(
+  client: pg.Pool | pg.PoolClient,
+  importId: string,
+  refused: number,
+): Promise<void> {
+  if (refused > 0) throw await firstRefused(client, importId, refused);
+}
+
+/**
+ * Applies all batches in one transaction: each with its receipt, as anywhere else, and all of them seen by others at
+ * once, or none. The first row that does not go in ends it. Aborted, the statement under way is cancelled.
+ */
+export async function applyWhole(pool: pg.Pool, batches: Batches, signal: AbortSignal): Promise<void> {
+  const { importId, first, last } = batches;
+  await withCancellableTransaction(pool, signal, async (client) => {
+    await mustBeWhole(client, importId);
+    // On another connection: nobody sees the rows themselves before they are committed.
+    const prepared = (batches: number) =>
+      noteProgress(pool, importId, { step: 'prepared', fraction: batches / (last - first + 1) });
+    await prepared(0);
+    for (let batch = first; batch <= last; batch++) {
+      signal.throwIfAborted();
+      const refused = await applyOn(client, { ...batches, first: batch, last: batch });
+      await mustHaveGoneIn(client, importId, refused);
+      await prepared(batch - first + 1);
+    }
+  });
+}
+
+const REASON = {
+  cancelled: 'All or undone: it was cancelled.',
+  failed: 'All or undone: it could not get through.',
+};
+
+/**
+ * Begins to undo what an import has written that is to be there as a whole or not at all, and has ended without. True:
+ * its undoing has to be started (again).
+ */
+export async function undoWhatIsNotWhole(pool: pg.Pool, importId: string): Promise<boolean> {
+  const { rows } = await pool.query<{ status: string; begun: boolean; changed: boolean }>(
+    `select status, exists (select from waybill.reverts v where v.import_id = i.import_id) as begun,
+       exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated > 0) as changed
+     from waybill.imports i where import_id = $1 and all_or = 'undone'`,
+    [importId],
+  );
+  const [run] = rows;
+  if (!run?.changed) return false;
+  if (run.begun) return run.status === 'reverting';
+  if (run.status !== 'cancelled' && run.status !== 'failed') return false;
+  await beginRevert(pool, {
+    importId,
+    actor: 'waybill',
+    onConflict: { changed: 'skip', seenLater: 'skip', referenced: 'skip' },
+    reason: REASON[run.status],
+    windowSeconds: 86_400,
+  });
+  return true;
+}
