@@ -240,8 +240,6 @@ export interface ProfileRules {
   duplicates?: 'last' | 'first' | 'refuse';
   /** The whole file or nothing of it, where the import itself does not say. */
   atomic?: boolean;
-  /** The whole file or nothing of it, where the import itself does not say. */
-  atomic?: boolean;
   /** A row without key takes the key of the one record of the target that is equal in these fields, with a warning. */
   provisionalKey?: string[];
   /** What to propose where `field` is empty: the row's own value of `from`. Never applied by itself. */

@@ -238,12 +238,6 @@ export const en = {
     },
     prepared: (n: number, all: number) =>
       `${number(n)} of ${rows(all)} prepared. Nobody sees them before all of them are committed at once.`,
-    allOr: {
-      nothing: 'All or nothing: one transaction, seen by others only when all of it is there',
-      undone: 'All or undone: by batches, and undone by itself if it does not get through',
-    },
-    prepared: (n: number, all: number) =>
-      `${number(n)} of ${rows(all)} prepared. Nobody sees them before all of them are committed at once.`,
     finishedToast: (file: string, status: string) => `${file}: ${status}`,
   },
   rowsTab: {
@@ -518,8 +512,6 @@ export const en = {
     advanced: 'Options',
     allowDuplicate: 'Import it even if the same content has been imported before',
     mode: 'What to do with rows',
-    atomic: 'All or nothing',
-    atomicHelp: 'One blocked or refused row, and no row is written.',
     atomic: 'All or nothing',
     atomicHelp: 'One blocked or refused row, and no row is written.',
     profile: 'Profile',

@@ -245,12 +245,6 @@ export const ja: Messages = {
     },
     prepared: (n, all) =>
       `${rows(all)}のうち${rows(n)}を準備済み。すべてを一度に確定するまで、他からは見えません。`,
-    allOr: {
-      nothing: 'すべてか無か：1 つのトランザクションで書き込み、すべて揃うまで他からは見えません',
-      undone: 'すべてか取り消しか：分けて書き込み、最後まで進めなければ自動で元に戻します',
-    },
-    prepared: (n, all) =>
-      `${rows(all)}のうち${rows(n)}を準備済み。すべてを一度に確定するまで、他からは見えません。`,
     finishedToast: (file, status) => `${file}：${status}`,
   },
   rowsTab: {
@@ -549,8 +543,6 @@ export const ja: Messages = {
     processing: (percent) => `処理中 ${percent}%`,
     advanced: 'オプション',
     allowDuplicate: '同じ内容を以前に取り込んでいても、もう一度取り込む',
-    atomic: 'すべて書き込むか、何も書き込まない',
-    atomicHelp: '止められた行や拒否された行が 1 行でもあれば、どの行も書き込みません。',
     atomic: 'すべて書き込むか、何も書き込まない',
     atomicHelp: '止められた行や拒否された行が 1 行でもあれば、どの行も書き込みません。',
     mode: '行の扱い',
