@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { quoteText } from './connect.ts';
+import { missingTable } from './missing-table.ts';
 import { planTable } from './plan.ts';
 
 /** Another import of the same turn that committed something after the first batch of ours. */
@@ -8,6 +9,8 @@ export interface LaterImport {
   lockKey: number;
   /** Where it was undone itself. */
   lastRevert: number | null;
+  /** It deactivated or deleted records that its file did not have. */
+  missing: boolean;
 }
 
 export const revertTable = (lockKey: number, revert: number): string => `stage.revert_${lockKey}_${revert}`;
@@ -17,7 +20,7 @@ export const undoneRecords = (importId: string, lockKey: number, revert: number)
   `select e._record from ${revertTable(lockKey, revert)} e
    join waybill.revert_batches b on b.import_id = ${quoteText(importId)} and b.revert = ${revert} and e._place between b.first_place and b.last_place
    join waybill.revert_receipts c on (c.import_id, c.revert, c.batch) = (b.import_id, b.revert, b.batch)
-   where e._decision in ('remove', 'restore') and not exists (select from waybill.revert_outcomes o
+   where e._decision in ('remove', 'restore', 'reactivate', 'reinsert') and not exists (select from waybill.revert_outcomes o
      where o.import_id = ${quoteText(importId)} and o.revert = ${revert} and o.record = e._record)`;
 
 /** First and last seq of the receipted batches of an import, and when each was committed. */
@@ -31,7 +34,7 @@ export async function laterImports(
   importId: string,
 ): Promise<LaterImport[]> {
   const found = await client.query<LaterImport>(
-    `select i.import_id as "importId", i.lock_key as "lockKey", case when i.status = 'reverted' then
+    `select i.import_id as "importId", i.lock_key as "lockKey", to_regclass('stage.missing_' || i.lock_key) is not null as missing, case when i.status = 'reverted' then
          (select max(v.revert) from waybill.reverts v where v.import_id = i.import_id and v.planned_at is not null) end as "lastRevert"
      from waybill.imports i
      where i.turn = (select turn from waybill.imports where import_id = $1) and i.import_id <> $1 and to_regclass('stage.plan_' || i.lock_key) is not null
@@ -80,6 +83,13 @@ export async function sightings(
        from ${plan} p cross join (${receiptTimes(id)}) r
        where ${keys.map((key) => `p.${key.name} is not null`).join(' and ')}${kept}`,
     );
+    // What it had no row for, and deactivated or deleted for that.
+    if (one.missing)
+      parts.push(
+        `select ${select.join(', ')}, ${id}::text as import_id,
+           case when p._seq <= r.lasts[width_bucket(p._seq, r.firsts)] then r.times[width_bucket(p._seq, r.firsts)] end as at
+         from ${missingTable(one.lockKey)} p cross join (${receiptTimes(id)}) r where true${kept}`,
+      );
   }
   return parts.length > 0 ? { sql: parts.join('\nunion all\n'), asText } : null;
 }

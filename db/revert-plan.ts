@@ -3,6 +3,9 @@ import { comparable } from './apply-program.ts';
 import { quoteName, quoteText } from './connect.ts';
 import { laterImports, receiptTimes, sightings, undoneRecords } from './later-imports.ts';
 import { imagesTable, planTable } from './plan.ts';
+import { missingRows } from './ledger.ts';
+import { missingTable } from './missing-table.ts';
+import { referencesTo, TableClosed, type TableReference } from './references.ts';
 import { keyJoin, planKey, type Target } from './target.ts';
 
 /** What becomes of a record that is not as the import left it, that a later import has seen, or that others refer to. */
@@ -23,18 +26,6 @@ export interface RevertRequest {
   revert: number;
 }
 
-/** A table that refers to the target. */
-interface Reference {
-  constraint: string;
-  table: string;
-  columns: string[];
-  /** Columns of the target, in the order of `columns`. */
-  referenced: string[];
-  /** Changing a referenced value would change others too. */
-  cascadesUpdate: boolean;
-  readable: boolean;
-}
-
 interface Column {
   name: string;
   type: string;
@@ -51,7 +42,9 @@ interface Shape {
   untouched: { name: string; value: string }[];
   /** Constant defaults by column; null where a column has one that is not constant. */
   defaults: Map<string, string | null>;
-  references: Reference[];
+  references: TableReference[];
+  /** What the import did to records that its file did not have; null where it did nothing. */
+  missing: { columns: string[]; sets: Record<string, string | null> } | null;
 }
 
 /** Nothing can be planned; the sentence says why. */
@@ -92,21 +85,15 @@ export async function shapeOf(client: pg.Pool | pg.PoolClient, request: RevertRe
      where a.attrelid = ${oid} and a.attnum > 0 and not a.attisdropped and a.attidentity = '' and a.attgenerated = ''`,
     [target.name],
   );
-  const references = await client.query<Reference>(
-    `select c.conname as constraint, c.conrelid::regclass::text as table,
-       array(select a.attname::text from unnest(c.conkey) with ordinality k (n, at) join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.n order by at) as columns,
-       array(select a.attname::text from unnest(c.confkey) with ordinality k (n, at) join pg_attribute a on a.attrelid = c.confrelid and a.attnum = k.n order by at) as referenced,
-       c.confupdtype in ('c', 'n', 'd') as "cascadesUpdate", has_table_privilege(c.conrelid, 'select') as readable
-     from pg_constraint c where c.contype = 'f' and c.confrelid = ${oid} and c.conparentid = 0 order by 1`,
-    [target.name],
-  );
-  const closed = references.rows.find(({ readable }) => !readable);
-  if (closed) {
+  const references = await referencesTo(client, target).catch((error: unknown) => {
+    throw error instanceof TableClosed ? new RevertRefused('may_not_read', error.message) : error;
+  });
+  const missing = (await columnsOf(missingTable(lockKey), 'r')).map(({ name }) => name);
+  if (!missing.every(has))
     throw new RevertRefused(
-      'may_not_read',
-      `Waybill may not read ${closed.table}, whose records refer to this table, so it cannot tell what would break. Grant it SELECT there.`,
+      'target_changed',
+      'The table no longer has the columns that it had when this import deactivated or deleted records of it.',
     );
-  }
   const written_ = new Set([...inPlan.map(({ name }) => name), 'tenant_id']);
   return {
     request,
@@ -125,8 +112,21 @@ export async function shapeOf(client: pg.Pool | pg.PoolClient, request: RevertRe
         value === null ? [] : [[name, CONSTANT.test(value) ? value : null]],
       ),
     ),
-    references: references.rows,
+    references,
+    missing: missing.length > 0 ? { columns: missing, sets: await setsOf(client, request.importId) } : null,
   };
+}
+
+/** What a deactivation by this import wrote, as text by column. */
+async function setsOf(
+  client: pg.Pool | pg.PoolClient,
+  importId: string,
+): Promise<Record<string, string | null>> {
+  const found = await client.query<{ sets: Record<string, string | null> | null }>(
+    `select program #> '{missing,sets}' as sets from waybill.plans where import_id = $1 order by version desc limit 1`,
+    [importId],
+  );
+  return found.rows[0]?.sets ?? {};
 }
 
 const differ = (type: string, a: string, b: string): string =>
@@ -155,12 +155,44 @@ export function moved(shape: Shape, kind: 'created' | 'updated', t = 't', p = 'p
 }
 
 /** References that matter to a write of this kind. */
-export const referencesOf = (shape: Shape, kind: 'created' | 'updated'): Reference[] =>
+export const referencesOf = (shape: Shape, kind: 'created' | 'updated'): TableReference[] =>
   shape.references.filter(
     (one) =>
       kind === 'created' ||
       (one.cascadesUpdate && one.referenced.some((name) => shape.written.some((c) => c.name === name))),
   );
+
+/** True where a record that the import deactivated is not inactive (in its way) any more. */
+export const reactivated = (shape: Shape, t: string): string =>
+  Object.entries(shape.missing?.sets ?? {})
+    .map(([name, value]) => {
+      const type = shape.request.target.columns.find((column) => column.name === name)!.type;
+      return `${t}.${quoteName(name)} is distinct from ${value === null ? 'null' : quoteText(value)}::${type}`;
+    })
+    .join(' or ') || 'false';
+
+/** The records that the import deactivated or deleted, as they were before, in the columns of the others. */
+function missingChanges(
+  { request, written, spelled, missing }: Shape,
+  list: (parts: string[]) => string,
+  keysOf: (alias: string) => string,
+  fresh: string,
+): string {
+  if (!missing) return '';
+  const { importId, lockKey, target } = request;
+  const typed = (column: string, type: string) => `m.${quoteName('r_' + column)}::${type}`;
+  const left = ({ name, type }: Column) =>
+    name in missing.sets
+      ? `case when m._decision = 'deactivate' then ${missing.sets[name] === null ? 'null' : quoteText(missing.sets[name]!)}::${target.columns.find((column) => column.name === name)!.type} end`
+      : `case when m._decision = 'deactivate' then ${typed(name, type)} end`;
+  return `
+      union all
+      select p._record, null, ${keysOf('m')}, p.fate, p.at
+        ${list(written.map(({ name, type }) => typed(name, type)))}${list(written.map(left))}
+        ${list(spelled.map(({ name, type }) => typed(name, type)))}
+      from (${missingRows(importId, lockKey)}) p join ${missingTable(lockKey)} m using (_record)
+      where p.fate in ('deactivated', 'deleted')${fresh}`;
+}
 
 /**
  * The statement that decides every record that the import changed: what it was, what the import left, what is there
@@ -214,7 +246,7 @@ export async function decisions(
       left join ${images} i on i._record = p._record and i._created
       left join (select distinct on (record) record, outcome from waybill.outcomes where import_id = ${quoteText(importId)}
         order by record, wave desc) o on o.record = p._record
-      where (o.outcome = 'created' or o.outcome is null and p._decision = 'create') and p._seq <= r.lasts[width_bucket(p._seq, r.firsts)]${fresh}
+      where (o.outcome = 'created' or o.outcome is null and p._decision = 'create') and p._seq <= r.lasts[width_bucket(p._seq, r.firsts)]${fresh}${missingChanges(shape, list, keysOf, fresh)}
     ),
     s as materialized (${
       later === null
@@ -225,7 +257,7 @@ export async function decisions(
     }),
     d as (
       select l.*, t._found, s.seen_by as _seen_by,
-        coalesce(t._found and case l._kind when 'created' then ${moved(shape, 'created', 't', 'l')} else ${moved(shape, 'updated', 't', 'l')} end, false) as _moved
+        coalesce(t._found and case l._kind when 'created' then ${moved(shape, 'created', 't', 'l')} when 'deleted' then true when 'deactivated' then ${reactivated(shape, 't')} else ${moved(shape, 'updated', 't', 'l')} end, false) as _moved
         ${list(needed.map((c) => `t.${quoteName(c)} as ${quoteName('r_' + c)}`))}
         ${list(written.map(({ name }) => `t.${quoteName(name)} as ${quoteName('n_' + name)}`))}
       from l left join s using (_record) left join lateral (
@@ -244,15 +276,17 @@ export async function decisions(
     ),
     f as (
       select e.*, case when _found is null and _kind = 'created' then '{}'::text[] else array_remove(array[
-        case when _moved or _found is null then 'changed' end, case when _seen_by is not null then 'seenLater' end,
+        case when _moved or _found is null and _kind <> 'deleted' then 'changed' end, case when _seen_by is not null then 'seenLater' end,
         case when _referenced_by is not null then 'referenced' end], null) end as _conflicts
       from e
     )
     select row_number() over (order by ${keys.map((key) => key.name).join(', ')}) as _place, _record, _line, _kind, ${keys.map((key) => key.name).join(', ')},
       case when _found is null and _kind = 'created' then 'gone'
-        when _found is null or ${choice('changed')} and 'changed' = any(_conflicts) or ${choice('seenLater')} and 'seenLater' = any(_conflicts)
+        -- A record that is there again is never written over.
+        when _kind = 'deleted' and _found then 'skip'
+        when _found is null and _kind <> 'deleted' or ${choice('changed')} and 'changed' = any(_conflicts) or ${choice('seenLater')} and 'seenLater' = any(_conflicts)
           or 'referenced' = any(_conflicts) then 'skip'
-        when _kind = 'created' then 'remove' else 'restore' end as _decision,
+        when _kind = 'created' then 'remove' when _kind = 'deleted' then 'reinsert' when _kind = 'deactivated' then 'reactivate' else 'restore' end as _decision,
       'changed' = any(_conflicts) and not ${choice('changed')} as _forced,
       _conflicts, _seen_by, _referenced_by,
       case when _found and cardinality(_conflicts) > 0 then jsonb_build_object(${written.map(({ name }) => `${quoteText(name)}, ${quoteName('n_' + name)}`).join(', ')}) end as _now
@@ -274,7 +308,7 @@ export async function countDecisions(client: pg.Pool | pg.PoolClient, table: str
   const [row] = (
     await client.query<{ counts: RevertCounts }>(
       `select jsonb_build_object('records', count(*),
-         'remove', count(*) filter (where _decision = 'remove'), 'restore', count(*) filter (where _decision = 'restore'),
+         'remove', count(*) filter (where _decision = 'remove'), 'restore', count(*) filter (where _decision in ('restore', 'reactivate', 'reinsert')),
          'gone', count(*) filter (where _decision = 'gone'), 'skip', count(*) filter (where _decision = 'skip'),
          'conflicts', jsonb_build_object('changed', count(*) filter (where 'changed' = any(_conflicts)),
            'seenLater', count(*) filter (where 'seenLater' = any(_conflicts)),

@@ -7,6 +7,7 @@ import {
   countDecisions,
   decisions,
   moved,
+  reactivated,
   referencesOf,
   shapeOf,
   type OnConflict,
@@ -14,10 +15,11 @@ import {
   type RevertRequest,
 } from './revert-plan.ts';
 import { revertTable } from './later-imports.ts';
-import { keyJoin } from './target.ts';
+import { missingTable } from './missing-table.ts';
+import { keyJoin, planKey } from './target.ts';
 
 /** Records of one batch of a revert. */
-const BATCH_RECORDS = 10_000;
+export const BATCH_RECORDS = 10_000;
 
 type Shape = Awaited<ReturnType<typeof shapeOf>>;
 
@@ -53,6 +55,7 @@ function writeProgram(shape: Shape, table: string): Record<string, unknown> {
              order by p._place for update of t) x`
         : null,
     remove: back(`delete from ${target.name} t using ${table} p where ${write('created')}`),
+    ...writeMissing(shape, table),
     restore:
       shape.written.length > 0
         ? back(`update ${target.name} t set ${set} from ${table} p where ${write('updated')}`)
@@ -61,11 +64,43 @@ function writeProgram(shape: Shape, table: string): Record<string, unknown> {
         coalesce(array_agg(p._record) filter (where t.moved), '{}') as moved,
         coalesce(array_agg(p._record) filter (where t.found and not t.moved and t.held), '{}') as referenced
       from ${table} p left join lateral (select true as found,
-          not p._forced and case p._kind when 'created' then ${moved(shape, 'created')} else ${moved(shape, 'updated')} end as moved,
+          case p._kind when 'deleted' then true when 'deactivated' then not p._forced and (${reactivated(shape, 't')})
+            else not p._forced and case p._kind when 'created' then ${moved(shape, 'created')} else ${moved(shape, 'updated')} end end as moved,
           not case p._kind when 'created' then true${free('created')} else true${free('updated')} end as held
         from ${target.name} t where ${key}) t on true
       where ${range} and p._record = any($3::bigint[])`,
     lanes: target.oneLane ? 1 : LANES,
+  };
+}
+
+/** Records that the import deactivated or deleted, from the whole rows that it kept of them. */
+function writeMissing(shape: Shape, table: string): { reactivate: string; reinsert: string } {
+  const { missing, request } = shape;
+  if (!missing) return { reactivate: `select '{}'::bigint[]`, reinsert: `select '{}'::bigint[]` };
+  const { target, tenantId, lockKey } = request;
+  const from = `${table} p join ${missingTable(lockKey)} m using (_record)`;
+  const range = 'p._place between $1 and $2';
+  const set = Object.keys(missing.sets).map((name) => `${quoteName(name)} = m.${quoteName('r_' + name)}`);
+  // What the table computes it computes again.
+  const columns = missing.columns.filter((name) => !target.columns.find((c) => c.name === name)!.generated);
+  const keys = planKey(target);
+  const arbiter = target.key
+    .map((part) => (part.column === null ? `(${part.expression})` : part.expression))
+    .join(', ');
+  return {
+    reactivate:
+      set.length === 0
+        ? `select '{}'::bigint[]`
+        : `with w as (update ${target.name} t set ${set.join(', ')} from ${from}
+             where ${range} and p._decision = 'reactivate' and ${keyJoin(target, tenantId, 'p')}
+               and (p._forced or not (${reactivated(shape, 't')})) returning p._record)
+           select coalesce(array_agg(_record), '{}') from w`,
+    reinsert: `with w as (insert into ${target.name} (${columns.map(quoteName).join(', ')}) overriding system value
+          select ${columns.map((name) => `m.${quoteName('r_' + name)}`).join(', ')} from ${from}
+          where ${range} and p._decision = 'reinsert' order by p._place
+          on conflict (${arbiter}) do nothing returning ${keys.map((key) => `${key.expression} as ${key.name}`).join(', ')})
+        select coalesce(array_agg(p._record), '{}') from ${table} p join w on ${keys.map((key) => `w.${key.name} = p.${key.name}`).join(' and ') || 'true'}
+        where ${range} and p._decision = 'reinsert'`,
   };
 }
 
@@ -347,12 +382,12 @@ export async function listReverts(pool: pg.Pool, importId: string): Promise<Stor
 
 export interface RevertConflict {
   record: number;
-  line: number;
+  line: number | null;
   key: string;
-  change: 'created' | 'updated';
+  change: 'created' | 'updated' | 'deactivated' | 'deleted';
   kinds: ('changed' | 'seenLater' | 'referenced')[];
   /** What was decided, and what came of it where that differs. */
-  decision: 'remove' | 'restore' | 'skip' | 'gone';
+  decision: 'remove' | 'restore' | 'reactivate' | 'reinsert' | 'skip' | 'gone';
   outcome: 'gone' | 'skipped' | 'failed' | null;
   message: string | null;
   /** Values of the columns that the import wrote: before it, as it left them, as they are now (null: no such record). */
@@ -386,7 +421,7 @@ async function conflictsOf(
     `select p._place as place, p._record as record, p._line as line,
        (select string_agg(v, ' / ' order by k) from jsonb_each_text(to_jsonb(p)) e (k, v) where k ~ '^_k[0-9]+$') as key,
        p._kind as change, p._conflicts as kinds, p._decision as decision, o.outcome, o.message,
-       case when p._kind = 'updated' then ${text('b')} end as before, ${text('a')} as left,
+       case when p._kind <> 'created' then ${text('b')} end as before, ${text('a')} as left,
        case when p._now is not null then (select jsonb_object_agg(k, v) from jsonb_each_text(p._now) e (k, v)) end as now,
        case when p._seen_by is not null then (select jsonb_build_object('importId', i.import_id, 'fileName', i.file_name, 'createdBy', i.created_by)
          from waybill.imports i where i.import_id = p._seen_by) end as "seenBy",

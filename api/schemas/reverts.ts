@@ -32,14 +32,17 @@ const RevertCounts = z
 const Values = z.record(z.string(), z.string().nullable());
 const RevertConflict = z
   .object({
-    record: count.meta({ description: 'Row of the import that created or updated the record.' }),
-    line: count,
+    record: z.int().meta({
+      description:
+        'Row of the import that created or updated the record; below zero where its file did not have it.',
+    }),
+    line: count.nullable(),
     key: z.string(),
-    change: z.enum(['created', 'updated']),
+    change: z.enum(['created', 'updated', 'deactivated', 'deleted']),
     kinds: z
       .array(z.enum(['changed', 'seenLater', 'referenced']))
       .meta({ description: 'Empty where it was met only while the record was written.' }),
-    decision: z.enum(['remove', 'restore', 'skip', 'gone']),
+    decision: z.enum(['remove', 'restore', 'reactivate', 'reinsert', 'skip', 'gone']),
     outcome: z
       .enum(['gone', 'skipped', 'failed'])
       .nullable()
