@@ -1,0 +1,191 @@
+import type pg from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../test/database.ts';
+import { connectPool } from './connect.ts';
+import { requestStop, takeTurn } from './control.ts';
+import { makeKeyMap } from './key-map.ts';
+import { recordHistory } from './lineage.ts';
+import type { MissingRequest } from './missing.ts';
+import type { OnConflict } from './revert-plan.ts';
+import {
+  beginRevert,
+  claimRevert,
+  finishRevert,
+  listConflicts,
+  listReverts,
+  planRevert,
+  revertBatches,
+} from './revert.ts';
+import { applyAll, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
+import { describeTarget } from './target.ts';
+
+let database: TestDatabase;
+let pool: pg.Pool;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  pool = connectPool(database.ownerUrl);
+});
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+beforeEach(async () => {
+  await pool.query('truncate catalog.products cascade');
+});
+afterEach(async () => {
+  const open = await pool.query<{ import_id: string }>(
+    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused', 'reverting')`,
+  );
+  for (const { import_id } of open.rows)
+    await requestStop(pool, { importId: import_id, what: 'cancel', actor: 'test' });
+});
+
+const TURN = 'catalog.products/default';
+const SKIP: OnConflict = { changed: 'skip', seenLater: 'skip', referenced: 'skip' };
+const scope: MissingRequest['scope'] = [{ column: 'sku', operator: 'not_empty' }];
+const remove: MissingRequest = { action: 'delete', scope, inactive: null };
+const deactivate: MissingRequest = {
+  action: 'deactivate',
+  scope,
+  inactive: { column: 'active', value: 'false' },
+};
+const rows = (...skus: string[]): ProductRow[] => skus.map((sku) => ({ sku, name: `${sku}!`, price: '1' }));
+const content = async () =>
+  (await pool.query('select * from catalog.products order by lower(sku)')).rows as object[];
+const skus = async () =>
+  (await pool.query<{ sku: string }>('select sku from catalog.products order by lower(sku)')).rows.map(
+    ({ sku }) => sku,
+  );
+
+async function imported(...args: [ProductRow[], Parameters<typeof stageImport>[2]?]): Promise<StagedImport> {
+  const staged = await stageImport(pool, ...args);
+  await applyAll(pool, staged);
+  await pool.query(
+    `update waybill.imports set status = 'completed', finished_at = now() where import_id = $1`,
+    [staged.importId],
+  );
+  return staged;
+}
+
+async function undo(staged: StagedImport, onConflict = SKIP) {
+  const { importId, lockKey } = staged;
+  await beginRevert(pool, { importId, actor: 'Aiko', onConflict, reason: null, windowSeconds: 1000 });
+  const { epoch, revert } = (await claimRevert(pool, importId, 'run'))!;
+  await takeTurn(pool, importId, epoch, TURN, 'turn');
+  const target = await describeTarget(pool, 'catalog', 'products', 'products_key');
+  await planRevert(pool, { importId, lockKey, tenantId: 'default', target, onConflict, revert }, epoch);
+  const apply = () => revertBatches(pool, { importId, epoch, revert, first: 1, last: 9 });
+  await apply();
+  await apply();
+  await finishRevert(pool, { importId, epoch });
+  return {
+    ...(await listReverts(pool, importId))[0]!,
+    conflicts: await listConflicts(pool, { lockKey, importId, revert, after: 0, limit: 10 }),
+  };
+}
+
+it('brings back what it deleted, with every value and its own number, and what it deactivated in that field alone', async () => {
+  await imported(rows('A', 'B', 'C'));
+  await pool.query(`update catalog.products set description = 'long', quantity = 3 where sku = 'B'`);
+  const before = await content();
+  const deleted = await imported(rows('A', 'D'), { missing: remove });
+  expect(await skus()).toEqual(['A', 'D']);
+  expect(await undo(deleted)).toMatchObject({
+    state: 'done',
+    result: { removed: 1, restored: 2, skipped: 0, failed: 0 },
+  });
+  expect(await content()).toEqual(before);
+
+  const inactive = await imported(rows('A'), { missing: deactivate });
+  await pool.query(`update catalog.products set price = 9 where sku = 'C'`);
+  expect(await undo(inactive)).toMatchObject({ state: 'done', result: { restored: 2, skipped: 0 } });
+  expect(await content()).toEqual(before.map((row, n) => (n === 2 ? { ...row, price: '9.0000' } : row)));
+});
+
+it('a record that is there again, or active again, is a conflict', async () => {
+  await imported(rows('A', 'B', 'C'));
+  const deleted = await imported(rows('A'), { missing: remove });
+  await pool.query(`insert into catalog.products (tenant_id, sku, name) values ('default', 'B', 'another')`);
+  const undone = await undo(deleted, { ...SKIP, changed: 'force' });
+  expect(undone).toMatchObject({ state: 'done', result: { restored: 1, skipped: 1 } });
+  expect(undone.conflicts).toMatchObject([
+    {
+      record: -1,
+      key: 'b',
+      change: 'deleted',
+      kinds: ['changed'],
+      decision: 'skip',
+      before: { name: 'B!' },
+      now: { name: 'another' },
+    },
+  ]);
+  const inactive = await imported(rows('A'), { missing: deactivate });
+  await pool.query(`update catalog.products set active = true where sku = 'C'`);
+  expect(await undo(inactive)).toMatchObject({
+    result: { restored: 1, skipped: 1 },
+    conflicts: [{ key: 'c', change: 'deactivated' }],
+  });
+});
+
+it('a number of its own that is taken again fails that record alone', async () => {
+  await imported(rows('A', 'B', 'C'));
+  const deleted = await imported(rows('A'), { missing: remove });
+  await pool.query(
+    `insert into catalog.products (product_id, tenant_id, sku) overriding system value
+       select (r_product_id), 'default', 'TOOK' from stage.missing_${deleted.lockKey} where _k1 = 'b'`,
+  );
+  expect(await undo(deleted)).toMatchObject({ state: 'done', result: { restored: 1, failed: 1 } });
+  expect(await skus()).toEqual(['A', 'C', 'TOOK']);
+});
+
+it('an import whose records a later one deactivated or deleted says so, and can be forced', async () => {
+  const first = await imported(rows('A', 'B'));
+  await imported(rows('A'), { missing: deactivate });
+  const undone = await undo(first);
+  expect(undone).toMatchObject({ result: { removed: 0, skipped: 2 } });
+  expect(undone.conflicts.find(({ key }) => key === 'b')).toMatchObject({
+    kinds: expect.arrayContaining(['seenLater']),
+  });
+});
+
+it('the history of a record knows who deactivated, deleted and brought it back, with and without its map', async () => {
+  await imported(rows('H1', 'H2'));
+  const inactive = await imported(rows('H1'), { missing: deactivate });
+  const deleted = await imported(rows('H1'), { missing: remove });
+  await undo(deleted);
+  const target = await describeTarget(pool, 'catalog', 'products', 'products_key');
+  const history = async () =>
+    (
+      await recordHistory(pool, { tenantId: 'default', turn: TURN, target, key: { sku: 'H2' }, limit: 10 })
+    ).entries.map(({ importId, record, line, fate, before, after, reverts }) => ({
+      importId,
+      record,
+      line,
+      fate,
+      active: [before?.['active'], after?.['active']],
+      reverts: reverts.map(({ outcome }) => outcome),
+    }));
+  const expected = [
+    {
+      importId: deleted.importId,
+      record: -1,
+      line: null,
+      fate: 'deleted',
+      active: ['false', undefined],
+      reverts: ['restored'],
+    },
+    {
+      importId: inactive.importId,
+      record: -1,
+      line: null,
+      fate: 'deactivated',
+      active: ['true', 'false'],
+      reverts: [],
+    },
+    { record: 2, fate: 'created' },
+  ];
+  expect(await history()).toMatchObject(expected);
+  for (const { importId, lockKey } of [inactive, deleted])
+    await makeKeyMap(pool, { importId, lockKey, tenantId: 'default', turn: TURN, finishedAt: new Date() });
+  expect(await history()).toMatchObject(expected);
+});
