@@ -51,7 +51,7 @@ export function createControlActivities(deps: ActivityDeps) {
         await pool.query<{ wave: number | null; plan: Planned | null }>(
           `select (select max(wave) from waybill.waves w where w.import_id = $1 and w.plan_version = $2) as wave,
              (select jsonb_build_object('version', version, 'digest', digest, 'counts', counts,
-                'reasons', coalesce(guard -> 'reasons', '[]')) from waybill.plans where import_id = $1 and version = $2
+                'reasons', coalesce(guard -> 'reasons', to_jsonb(hold))) from waybill.plans where import_id = $1 and version = $2
                 -- A plan that the guard has not judged yet is made again, not let pass.
                 and ($3 <> 'guard' or guard is not null)) as plan`,
           [input.importId, row.plan_version, row.policy],

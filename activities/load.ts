@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { applyWhole, atomicRows, mustBeWhole, mustHaveGoneIn, settleAllOr } from '../db/all-or.ts';
 import { applyBatches } from '../db/control.ts';
-import { guardFigures } from '../db/guard.ts';
+import { guardExamples, guardFigures } from '../db/guard.ts';
 import { recordIssues } from '../db/issues-of-plan.ts';
 import { stagingHasIssues } from '../db/staged-issues.ts';
 import { BATCH_ROWS, makePlan, type Plan } from '../db/plan.ts';
@@ -41,14 +41,20 @@ export function createLoadActivities(deps: ActivityDeps) {
       }
       // Nobody will look at it: refused at once. Otherwise a person is asked, who cannot approve it as it is.
       if (request.policy === 'auto') await mustBeWhole(pool, input.importId);
-      let reasons: string[] = [];
-      if (request.policy === 'guard') {
-        const figures = await guardFigures(pool, { ...request, counts: plan.counts });
-        reasons = guardReasons(figures);
+      let reasons = plan.hold;
+      if (request.policy === 'guard' || plan.hold.length > 0) {
+        const asked = { ...request, counts: plan.counts };
+        const figures = request.policy === 'guard' ? await guardFigures(pool, asked) : null;
+        const found = figures ? guardReasons(figures, request.limits) : [];
+        reasons = [...plan.hold, ...found.map(({ message }) => message)];
+        const examples = await guardExamples(pool, asked, [
+          ...(plan.hold.length > 0 ? [{ kind: 'removed' as const, field: null }] : []),
+          ...found,
+        ]);
         await pool.query('update waybill.plans set guard = $3 where import_id = $1 and version = $2', [
           input.importId,
           plan.version,
-          JSON.stringify({ ...figures, reasons }),
+          JSON.stringify({ ...figures, reasons, examples }),
         ]);
       }
       return { version: plan.version, digest: plan.digest, counts: plan.counts, reasons };

@@ -2,14 +2,17 @@ import { findImport, type ImportRow } from '../db/control.ts';
 import type { WrittenField } from '../db/apply-program.ts';
 import { findProfile } from '../db/profiles.ts';
 import { describeTarget, type Target } from '../db/target.ts';
+import type { MissingRequest } from '../db/missing.ts';
 import type { PlanRequest } from '../db/plan.ts';
 import type { ProvisionalKey } from '../db/provisional-key.ts';
 import type { Dataset } from '../datasets/types.ts';
 import { findDataset } from '../db/datasets.ts';
 import { narrow } from '../datasets/check-rules.ts';
 import { fieldFits } from '../datasets/field-fits.ts';
+import { keyedFields } from '../datasets/profile.ts';
 import { planRules } from '../db/rules-of-plan.ts';
 import { rulesFrom } from '../intake/mapping.ts';
+import { missingFaults, type GuardLimits, type MissingRows } from '../intake/missing.ts';
 import { settleWindows } from '../intake/rules/limits.ts';
 import type { CompareRule } from '../intake/rules/types.ts';
 import { moveMapping } from '../intake/moved-mapping.ts';
@@ -152,10 +155,38 @@ export async function canonicalPath(
 
 /** Everything that planning and rebasing ask for. */
 export async function planRequest(
+/** What the import does with records that its file does not have; null where it leaves them alone. */
+function missingOf(row: ImportRow, dataset: Dataset, profile: ProfileRules): MissingRequest | null {
+  const said = (row.options['missing'] as MissingRows | undefined) ?? profile.missing;
+  if (!said || said.action === 'ignore') return null;
+  const [fault] = missingFaults(said, keyedFields(dataset));
+  if (fault !== undefined) throw new ImportRefused('missing_not_possible', fault);
+  if (row.mode !== 'upsert' && row.mode !== 'update')
+    throw new ImportRefused(
+      'missing_not_possible',
+      `A file imported in mode ${row.mode} is no full catalogue, so records cannot be missing in it. Import it in mode upsert or update, or with missing: ignore.`,
+    );
+  const columnOf = (name: string) => dataset.fields.find((field) => field.name === name)!.column;
+  const { action, scope, inactive } = said;
+  return {
+    action,
+    scope: Array.isArray(scope)
+      ? scope.map(({ field, ...condition }) => ({ ...condition, column: columnOf(field) }))
+      : { profile: row.profile, syncId: row.sync_id },
+    inactive:
+      action === 'deactivate'
+        ? {
+            column: columnOf(inactive!.field),
+            value: inactive!.value === null ? null : String(inactive!.value),
+          }
+        : null,
+  };
+}
+
   deps: ActivityDeps,
   input: RunInput,
   manifest?: Manifest,
-): Promise<PlanRequest & { atomic: boolean }> {
+): Promise<PlanRequest & { atomic: boolean; limits: GuardLimits }> {
   const row = await readImport(deps, input.importId);
   const whole = await datasetOf(deps, row);
   const target = await targetOf(deps, whole, row.tenant_id);
@@ -182,4 +213,6 @@ export async function planRequest(
     policy: row.policy,
     atomic: (row.options['atomic'] as boolean | undefined) ?? profile.atomic ?? false,
   };
+    missing: missingOf(row, dataset, profile),
+    limits: (row.options['guard'] as GuardLimits | undefined) ?? profile.guard ?? {},
 }

@@ -1,5 +1,7 @@
 import * as z from 'zod';
 import type { MappedField, Mapping, ProfileRules } from '../intake/types.ts';
+import { missingFaults } from '../intake/missing.ts';
+import { GuardLimits, Missing } from './missing-schema.ts';
 import type { Dataset } from './types.ts';
 
 /** How one column's numbers and dates are written. */
@@ -96,6 +98,10 @@ export const profileRules = {
     .meta({
       description: "What is proposed where `field` is empty: the row's own `from`. Never applied by itself.",
     }),
+  missing: Missing.optional(),
+  guard: GuardLimits.optional().meta({
+    description: 'Limits of the policy `guard` for this source, where the import itself does not say.',
+  }),
   reading: z
     .strictObject({
       sheet: z.string().max(200).optional(),
@@ -271,4 +277,10 @@ export function profileFaults(document: ProfileDocument, dataset: Dataset): Prof
         `There is no field "${name}" in ${dataset.name}.`,
       );
   return faults;
+  for (const fault of document.missing ? missingFaults(document.missing, keyedFields(dataset)) : [])
+    say('missing', fault);
 }
+
+/** The fields of a dataset as a scope has to know them. */
+export const keyedFields = (dataset: Dataset): { name: string; key: boolean }[] =>
+  dataset.fields.map(({ name }) => ({ name, key: dataset.key.fields.includes(name) }));

@@ -29,6 +29,37 @@ describe('guardReasons', () => {
       figures({ updates: 10 }, { medians: [{ field: 'price', before: 2, after: 6 }] }),
       0,
     ],
+    ['a record is removed', figures({ unchanged: 9999, missing: 1 }), 1],
     ['prices wiped', figures({ updates: 10 }, { medians: [{ field: 'price', before: 2, after: 0 }] }), 1],
   ])('%s', (_name, given, reasons) => expect(guardReasons(given)).toHaveLength(reasons));
+
+  it.each<[string, GuardFigures, Parameters<typeof guardReasons>[1], string[]]>([
+    [
+      'says what would be removed',
+      figures({ updates: 2, unchanged: 4996, missing: 14 }, { removing: 'deactivate' }),
+      {},
+      ['14 of 5,012 known records (0.3%) are not in the file and would be deactivated; the limit is 0%.'],
+    ],
+    ['lets pass what it may', figures({ unchanged: 995, missing: 5 }), { removed: 0.01 }, []],
+    [
+      'has a limit of its own for each',
+      figures({ updates: 200, unchanged: 700, blocked: 100 }),
+      { changed: 0.3, blocked: 0.1 },
+      [],
+    ],
+    [
+      'keeps the others where one is given',
+      figures({ updates: 200, unchanged: 800 }),
+      { median: 100 },
+      ['200 of 1,000 records (20%) would change; the limit is 10%.'],
+    ],
+    [
+      'a median may move as far as it is said',
+      figures({ updates: 10 }, { medians: [{ field: 'price', before: 2, after: 200 }] }),
+      { median: 100 },
+      [],
+    ],
+  ])('%s', (_, given, limits, messages) =>
+    expect(guardReasons(given, limits).map(({ message }) => message)).toEqual(messages),
+  );
 });

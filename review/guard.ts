@@ -1,16 +1,7 @@
 import type { PlanCounts } from '../db/plan.ts';
+import type { GuardLimits } from '../intake/missing.ts';
 
-/** What a run may do unattended. Shares are of 0..1. */
-export interface GuardLimits {
-  /** Records changed, as a share of the records that were there. */
-  changed: number;
-  /** Records of the file blocked, as a share of the file. */
-  blocked: number;
-  /** How many times a numeric field's median may grow or shrink. */
-  median: number;
-}
-
-export const defaultLimits: GuardLimits = { changed: 0.1, blocked: 0.02, median: 3 };
+export const defaultLimits: Required<GuardLimits> = { changed: 0.1, removed: 0, blocked: 0.02, median: 3 };
 
 export interface GuardFigures {
   counts: PlanCounts;
@@ -18,22 +9,47 @@ export interface GuardFigures {
   scope: number;
   /** Of the rows that would be updated. */
   medians: { field: string; before: number; after: number }[];
+  /** What becomes of records that the file does not have. */
+  removing?: 'deactivate' | 'delete';
 }
 
-/** The reasons why the guard holds a plan, as sentences; empty if it lets it pass. */
-export function guardReasons(figures: GuardFigures, limits: GuardLimits = defaultLimits): string[] {
+export interface GuardReason {
+  kind: 'blocked' | 'changed' | 'removed' | 'median';
+  /** Of a median: the column. */
+  field: string | null;
+  /** A sentence for a person. */
+  message: string;
+}
+
+/** The reasons why the guard holds a plan; empty if it lets it pass. Limits that are not given have their defaults. */
+export function guardReasons(figures: GuardFigures, given: GuardLimits = {}): GuardReason[] {
+  const limits = { ...defaultLimits, ...given };
   const { counts, scope } = figures;
-  const reasons: string[] = [];
+  const reasons: GuardReason[] = [];
+  const say = (kind: GuardReason['kind'], message: string, field: string | null = null) =>
+    reasons.push({ kind, field, message });
   const total = counts.creates + counts.updates + counts.unchanged + counts.duplicates + counts.blocked;
   const percent = (share: number) => `${Math.round(share * 1000) / 10}%`;
   const n = (value: number) => value.toLocaleString('en-US');
+
+  const missing = counts.missing ?? 0;
+  const known = missing + counts.updates + counts.unchanged;
+  if (missing > 0 && missing / known > limits.removed) {
+    const what = figures.removing === 'deactivate' ? 'deactivated' : 'deleted';
+    say(
+      'removed',
+      `${n(missing)} of ${n(known)} known records (${percent(missing / known)}) are not in the file and would be ${what}; the limit is ${percent(limits.removed)}.`,
+    );
+  }
   if (total > 0 && counts.blocked / total > limits.blocked) {
-    reasons.push(
+    say(
+      'blocked',
       `${n(counts.blocked)} of ${n(total)} rows (${percent(counts.blocked / total)}) are blocked; the limit is ${percent(limits.blocked)}.`,
     );
   }
   if (scope > 0 && counts.updates / scope > limits.changed) {
-    reasons.push(
+    say(
+      'changed',
       `${n(counts.updates)} of ${n(scope)} records (${percent(counts.updates / scope)}) would change; the limit is ${percent(limits.changed)}.`,
     );
   }
@@ -43,8 +59,10 @@ export function guardReasons(figures: GuardFigures, limits: GuardLimits = defaul
       Math.max(Math.abs(before), Math.abs(after)),
     ];
     if (high > 0 && (low === 0 || high / low > limits.median)) {
-      reasons.push(
+      say(
+        'median',
         `The middle value of ${field} would go from ${n(before)} to ${n(after)}, more than ${limits.median} times.`,
+        field,
       );
     }
   }

@@ -55,12 +55,15 @@ export async function importFile(input: ImportFileInput): Promise<ImportResult> 
 
 /** The phases in their order, from wherever the import stands. */
 async function run(state: RunState, claimed: Claimed): Promise<ImportResult> {
+  // Under every policy a file that may not be the whole catalogue waits for a person before records are removed.
+  let held = false;
   if (claimed.approvedWave === null) {
     const plan = claimed.plan ?? (await prepare(state, claimed));
-    if (claimed.policy !== 'auto') await review(state, claimed, plan);
+    held = plan.reasons.length > 0;
+    if (claimed.policy !== 'auto' || held) await review(state, claimed, plan);
   }
   // A first run under `auto` is still in the turn that it planned in; every other asks for it (again).
-  if (claimed.approvedWave !== null || claimed.policy !== 'auto') {
+  if (claimed.approvedWave !== null || claimed.policy !== 'auto' || held) {
     if (state.heavy) await takeTurn(state, 'slot');
     const { moved } = await takeTurn(state, 'turn');
     if (moved) await state.throughOutage(() => load('decide again what was not applied').rebase(state.at()));
@@ -109,7 +112,8 @@ async function readAndMap(state: RunState, claimed: Claimed): Promise<Inspected>
 /** Waits for a person, or lets the guard say that none is needed. */
 async function review(state: RunState, claimed: Claimed, plan: Planned): Promise<void> {
   await state.enter('review');
-  const reasons = claimed.policy === 'review' ? ['This import asks for approval.'] : plan.reasons;
+  const reasons =
+    claimed.policy === 'review' ? ['This import asks for approval.', ...plan.reasons] : plan.reasons;
   const { version, digest, counts } = plan;
   state.plan = { version, digest };
   if (reasons.length === 0) {
