@@ -1,5 +1,6 @@
 import { activityInfo, ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { isDatabaseUnavailable, isFenced, isPlanLost, isTargetChanged } from '../db/errors.ts';
+import { enterPhase } from '../db/control.ts';
 import { NotWhole } from '../db/all-or.ts';
 import { StagingLost } from '../db/plan.ts';
 import { PlanMoved } from '../db/approve.ts';
@@ -10,6 +11,7 @@ import { ObjectChanged, ObjectMissing, StoreUnavailable } from '../storage/error
 import { ScannerDown } from '../storage/scan.ts';
 import type { ActivityDeps } from './deps.ts';
 import { countFailure } from './metrics.ts';
+import type { RunInput } from './run.ts';
 
 /** The run cannot go on, and a person has to know why; never retried. */
 export class ImportRefused extends Error {
@@ -24,10 +26,14 @@ export class ImportRefused extends Error {
 
 type Activity = (input: never) => Promise<unknown>;
 
+async function enter({ pool }: ActivityDeps, { importId, epoch, phase }: Partial<RunInput>): Promise<void> {
+  if (phase) await enterPhase(pool, importId!, epoch!, phase);
+}
+
 /**
  * Wraps activities so that each kind of failure reaches the workflow as one of few types: `Refused` (a person's
  * business), `Fenced` (not ours any more), `StagingLost`, `PlanMoved`, `Unavailable` (the same again may work).
- * Anything else is a bug and is retried a few times as Temporal does by default.
+ * Anything else is a bug and is retried a few times as Temporal does by default. What comes with a phase enters it.
  */
 export function guarded<T extends Record<string, Activity>>(deps: ActivityDeps, activities: T): T {
   return Object.fromEntries(
@@ -36,6 +42,7 @@ export function guarded<T extends Record<string, Activity>>(deps: ActivityDeps, 
       async (input: never) => {
         const beat = setInterval(() => Context.current().heartbeat(), 1000);
         try {
+          await enter(deps, input);
           return await run(input);
         } catch (error) {
           const failure = asFailure(deps, name, input, error);

@@ -1,6 +1,7 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import * as wf from '@temporalio/workflow';
 import type { Claimed } from '../activities/control.ts';
+import type { RunInput } from '../activities/run.ts';
 import { control, unavailableWhat } from './import-activities.ts';
 import type { Asked, Progress } from './messages.ts';
 
@@ -33,6 +34,8 @@ export class RunState {
   readonly importId: string;
   epoch = 0;
   phase: string | null = null;
+  /** Phases entered since the claim. */
+  private nth = 0;
   status = 'queued';
   waitingFor: Progress['waitingFor'] = null;
   stopWanted: Stop | null = null;
@@ -57,6 +60,7 @@ export class RunState {
 
   begin(claimed: Claimed): void {
     this.epoch = claimed.epoch;
+    this.nth = 0;
     // What was asked before the claim has had its effect.
     this.resumeWanted = null;
     if (this.stopWanted && this.hasPassed(this.stopWanted)) this.stopWanted = null;
@@ -70,18 +74,18 @@ export class RunState {
   }
 
   /** What every activity of the run is called with. */
-  at(): { importId: string; epoch: number } {
-    return { importId: this.importId, epoch: this.epoch };
+  at(): RunInput {
+    const { importId, epoch, phase, nth } = this;
+    return { importId, epoch, ...(phase !== null && nth > 0 && { phase: { name: phase, nth } }) };
   }
 
   progress(): Progress {
     return { status: this.status, phase: this.phase, waitingFor: this.waitingFor };
   }
 
-  async enter(phase: string): Promise<void> {
-    await this.throughOutage(() =>
-      control(phase).enter({ importId: this.importId, epoch: this.epoch, phase }),
-    );
+  /** The next activity tells the database. One that did only that took 40 ms of every phase. */
+  enter(phase: string): void {
+    this.nth++;
     this.phase = phase;
     this.status = 'running';
     this.waitingFor = null;

@@ -119,6 +119,8 @@ create table waybill.imports (
   waiting_for jsonb,
   -- Rises with every claim, stop, resume, retry and rebuild; a batch of an older epoch is fenced.
   epoch int not null default 0,
+  -- {epoch, n}: the phase is the n-th that the run has entered in it.
+  entered int[] not null default '{0,0}',
   -- Which staging tables are the current ones.
   incarnation int not null default 0,
   -- The profile that the staged rows were made with is pinned by (profile, profile_version).

@@ -63,9 +63,14 @@ begin
   end if;
 end $$;
 
-create function waybill.enter_phase(p_import text, p_epoch int, p_phase text) returns void language plpgsql as $$
+create function waybill.enter_phase(p_import text, p_epoch int, p_phase text, p_nth int) returns void language plpgsql as $$
 begin
-  update waybill.imports set phase = p_phase where import_id = p_import and epoch = p_epoch and status = 'running';
+  -- Every activity of a phase comes by here, a late one perhaps when the run is further: it changes nothing then.
+  if exists (select from waybill.imports where import_id = p_import and entered >= array[p_epoch, p_nth]) then
+    return;
+  end if;
+  update waybill.imports set phase = p_phase, entered = array[p_epoch, p_nth]
+  where import_id = p_import and epoch = p_epoch and status = 'running' and entered < array[p_epoch, p_nth];
   if not found then
     raise exception 'fenced: % may not enter %', p_import, p_phase using errcode = 'WB001';
   end if;
