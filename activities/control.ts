@@ -3,7 +3,6 @@ import { undoWhatIsNotWhole } from '../db/all-or.ts';
 import { approvePlan } from '../db/approve.ts';
 import {
   claimImport,
-  enterPhase,
   finishImport,
   nextInLine,
   pendingBatches,
@@ -79,10 +78,6 @@ export function createControlActivities(deps: ActivityDeps) {
       const row = await readImport(deps, input.importId);
       const current = (await deps.currentRun(input.workflowId)) === input.runId;
       return { status: row.status, current, error: row.error?.message ?? null };
-    },
-
-    async enter(input: RunInput & { phase: string }): Promise<void> {
-      await enterPhase(pool, input.importId, input.epoch, input.phase);
     },
 
     async turn(input: RunInput & { kind: 'turn' | 'slot' }): Promise<TurnAnswer> {

@@ -30,6 +30,8 @@ export const isHeavy = (rows: number, bytes: number): boolean => rows > HEAVY.ro
 /** What every activity of a run is called with. */
 export interface RunInput {
   importId: string;
+  /** Where the run is, and the number of phases since its claim: the first activity of a phase makes it known. */
+  phase?: { name: string; nth: number };
   epoch: number;
 }
 

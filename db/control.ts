@@ -62,9 +62,9 @@ export async function enterPhase(
   pool: pg.Pool,
   importId: string,
   epoch: number,
-  phase: string,
+  phase: { name: string; nth: number },
 ): Promise<void> {
-  await pool.query('select waybill.enter_phase($1, $2, $3)', [importId, epoch, phase]);
+  await pool.query('select waybill.enter_phase($1, $2, $3, $4)', [importId, epoch, phase.name, phase.nth]);
 }
 
 /** How long a batch may go on holding the lock after a pause or cancel was asked for. */

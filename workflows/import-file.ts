@@ -68,9 +68,9 @@ async function run(state: RunState, claimed: Claimed): Promise<ImportResult> {
     const { moved } = await takeTurn(state, 'turn');
     if (moved) await state.throughOutage(() => load('decide again what was not applied').rebase(state.at()));
   }
-  await state.enter('apply');
+  state.enter('apply');
   await applyAll(state);
-  await state.enter('notify');
+  state.enter('notify');
   const ended = await state.throughOutage(() => load('prove, report, end').notify(state.at()));
   state.ended(ended.status, ended.accounting);
   return ended;
@@ -78,11 +78,11 @@ async function run(state: RunState, claimed: Claimed): Promise<ImportResult> {
 
 /** From bytes to a plan. Nothing has touched the target before the whole file was read, checked and decided. */
 async function prepare(state: RunState, claimed: Claimed): Promise<Planned> {
-  await state.enter('download');
+  state.enter('download');
   await state.throughOutage(() => load(claimed.fileName).download(state.at()));
   const file = await readAndMap(state, claimed);
 
-  await state.enter('validate');
+  state.enter('validate');
   state.heavy = file.heavy;
   if (state.heavy) await takeTurn(state, 'slot');
   await stageAll(state, file.hostQueue);
@@ -94,12 +94,12 @@ async function prepare(state: RunState, claimed: Claimed): Promise<Planned> {
 /** Until it is settled which column feeds which field; a person may also say that the file has to be read otherwise. */
 async function readAndMap(state: RunState, claimed: Claimed): Promise<Inspected> {
   for (;;) {
-    await state.enter('inspect');
+    state.enter('inspect');
     const file = await state.throughOutage(() => load(claimed.fileName).inspect(state.at()));
     state.describe(
       `${file.rows.toLocaleString()} rows, ${file.rejected.toLocaleString()} rejected by the reader`,
     );
-    await state.enter('map');
+    state.enter('map');
     do {
       state.confirmed = state.readAnew = false;
       const mapped = await state.throughOutage(() => load(`columns to ${claimed.dataset}`).map(state.at()));
@@ -111,7 +111,7 @@ async function readAndMap(state: RunState, claimed: Claimed): Promise<Inspected>
 
 /** Waits for a person, or lets the guard say that none is needed. */
 async function review(state: RunState, claimed: Claimed, plan: Planned): Promise<void> {
-  await state.enter('review');
+  state.enter('review');
   const reasons =
     claimed.policy === 'review' ? ['This import asks for approval.', ...plan.reasons] : plan.reasons;
   const { version, digest, counts } = plan;
