@@ -80,6 +80,15 @@ async function readMarker(client: Client, bucket: string): Promise<void> {
   }
 }
 
+/** The server makes it too, by its own flag, and may have done so between our look and our wish. */
+async function makeBucket(client: Client, bucket: string): Promise<void> {
+  try {
+    await client.makeBucket(bucket, REGION);
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'BucketAlreadyOwnedByYou') throw error;
+  }
+}
+
 async function writeMarker(client: Client, bucket: string): Promise<boolean> {
   try {
     await client.putObject(bucket, MARKER.key, Buffer.alloc(MARKER.bytes, 'x'));
@@ -159,7 +168,7 @@ export async function startObjectStore(
   const client = clientOf(settings);
   try {
     await server.ready(() => answers(client, bucket), 60_000);
-    if (!(await client.bucketExists(bucket))) await client.makeBucket(bucket, REGION);
+    if (!(await client.bucketExists(bucket))) await makeBucket(client, bucket);
     await server.ready(() => writeMarker(client, bucket), 60_000);
     await checkCors(settings);
   } catch (error) {

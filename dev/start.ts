@@ -107,7 +107,7 @@ if (holder) {
 rmSync(runFile, { force: true });
 
 const running: Partial<Record<Ours, Supervised>> = {};
-let services: Services | null = null;
+let services: Promise<Services> | null = null;
 let stopping = false;
 
 /** First who works, then what they work on; only what was started here. */
@@ -115,7 +115,11 @@ async function stopEverything(code: number): Promise<never> {
   stopping = true;
   rmSync(runFile, { force: true });
   await Promise.all([running.worker?.stop(), running.api?.stop()]);
-  await services?.stop();
+  // They may still be starting: what fails by itself stops by itself.
+  await services?.then(
+    (started) => started.stop(),
+    () => undefined,
+  );
   unlockDataFolder(dataDir);
   process.exit(code);
 }
@@ -149,12 +153,12 @@ async function start(): Promise<void> {
     writeRun();
   };
   const compiled = join(dataDir, 'cache', 'compiled');
+  services = startServices({ dataDir, env: process.env, log, onRestart });
   const [started] = await Promise.all([
-    startServices({ dataDir, env: process.env, log, onRestart }),
+    services,
     compileWorker(compiled),
     flags['no-console'] ? undefined : buildConsole(root, join(logs, 'console-build.log'), log),
   ]);
-  services = started;
   if (stopping) return;
   const { databaseUrl, temporalAddress, temporalNamespace, temporalUi, s3, pids } = started;
 
