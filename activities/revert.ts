@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { nextInLine } from '../db/control.ts';
 import {
+  BATCH_RECORDS,
   claimRevert,
   finishRevert,
   listReverts,
@@ -12,6 +13,7 @@ import {
 import type { RevertCounts } from '../db/revert-plan.ts';
 import type { Claimed } from './control.ts';
 import type { ActivityDeps } from './deps.ts';
+import { inLane } from './metrics.ts';
 import { paced } from './pace.ts';
 import { datasetOf, isHeavy, readImport, targetOf, type RunInput } from './run.ts';
 
@@ -64,7 +66,8 @@ export function createRevertControl(deps: ActivityDeps) {
     },
 
     async pendingRevert(input: RevertInput): Promise<Awaited<ReturnType<typeof pendingReverts>>> {
-      return pendingReverts(pool, input.importId, input.revert);
+      const pending = await pendingReverts(pool, input.importId, input.revert);
+      return { ...pending, lanes: Math.min(pending.lanes, deps.throttle.lanes) };
     },
 
     /** Ends it: as its proof says, or with the error that kept it from going on. */
@@ -81,7 +84,7 @@ export function createRevertControl(deps: ActivityDeps) {
 }
 
 export function createRevertActivities(deps: ActivityDeps) {
-  const { pool } = deps;
+  const { pool, throttle } = deps;
   return {
     async planRevert(input: RevertInput): Promise<{ counts: RevertCounts }> {
       const row = await readImport(deps, input.importId);
@@ -103,8 +106,14 @@ export function createRevertActivities(deps: ActivityDeps) {
     },
 
     async applyRevert(input: RevertInput & { first: number; last: number }): Promise<void> {
-      await paced(input, Context.current().cancellationSignal, (first, last) =>
-        revertBatches(pool, { ...input, first, last }),
+      const { cancellationSignal } = Context.current();
+      await inLane(() =>
+        paced(
+          input,
+          cancellationSignal,
+          (first, last) => revertBatches(pool, { ...input, first, last }),
+          (batches) => throttle.after(batches * BATCH_RECORDS, cancellationSignal),
+        ),
       );
     },
   };

@@ -91,6 +91,12 @@ function figures(stored: StoredProgress) {
           skipped: 0,
           failed: receipts.failed,
           notProcessed: Math.max(total - rowsOf(receipts) - duplicates - blocked, 0),
+          ...(plan?.missing !== undefined && {
+            missing: plan.missing,
+            deactivated: receipts.deactivated,
+            deleted: receipts.deleted,
+            kept: receipts.kept,
+          }),
         });
   const valid = plan
     ? plan.creates + plan.updates + plan.unchanged + plan.duplicates
@@ -174,6 +180,7 @@ export function toProgress(stored: StoredProgress, watched: Watched): Progress {
     fraction: phase === 'done' ? 1 : eta.fraction === null ? null : Math.round(eta.fraction * 1000) / 1000,
     accounting: accounting as Progress['accounting'],
     waiting_for: i.waitingFor,
+    revert: stored.revert as Progress['revert'],
     error: i.error,
     started_at: i.startedAt?.toISOString() ?? null,
     updated_at: i.updatedAt.toISOString(),

@@ -19,10 +19,19 @@ export interface StoredProgress {
   lastResumeAt: number | null;
   /** What the worker noted of a phase that leaves neither marks nor receipts. */
   noted: Record<string, unknown> | null;
-  plan: { creates: number; updates: number; unchanged: number; duplicates: number; blocked: number } | null;
-  receipts: AppliedRows;
+  plan: {
+    creates: number;
+    updates: number;
+    unchanged: number;
+    duplicates: number;
+    blocked: number;
+    missing?: number;
+  } | null;
+  receipts: AppliedRows & { deactivated: number; deleted: number; kept: number };
   /** Receipts of the last ten seconds in their order. */
   recent: (AppliedRows & { at: number })[];
+  /** Of an import that is being undone: records so far, and in all once that is known. */
+  revert: { revert: number; state: string; records: number | null; done: number } | null;
   /** Null where nothing is staged (any more). */
   marks: { accepted: number; rejected: number; blocked: number } | null;
 }
@@ -43,12 +52,19 @@ export async function findProgress(sql: postgres.Sql, importId: string): Promise
       (select g.data from waybill.progress g where g.import_id = i.import_id) as noted,
       (select p.counts from waybill.plans p
         where p.import_id = i.import_id and p.version = i.plan_version) as plan,
+      (select json_build_object('revert', v.revert, 'state', v.state, 'records', (v.counts ->> 'records')::float8,
+          'done', (select coalesce(sum(c.rows), 0)::float8 from waybill.revert_batches c
+            join waybill.revert_receipts x using (import_id, revert, batch)
+            where c.import_id = v.import_id and c.revert = v.revert))
+        from waybill.reverts v where v.import_id = i.import_id and i.status = 'reverting'
+        order by v.revert desc limit 1) as revert,
       r.receipts, r.recent
     from waybill.imports i,
       lateral (
         select json_build_object('created', coalesce(sum(created), 0), 'updated', coalesce(sum(updated), 0),
             'unchanged', coalesce(sum(unchanged), 0), 'stale', coalesce(sum(stale), 0),
-            'failed', coalesce(sum(failed), 0)) as receipts,
+            'failed', coalesce(sum(failed), 0), 'deactivated', coalesce(sum(deactivated), 0),
+            'deleted', coalesce(sum(deleted), 0), 'kept', coalesce(sum(kept), 0)) as receipts,
           coalesce(json_agg(json_build_object('at', extract(epoch from committed_at), 'created', created,
             'updated', updated, 'unchanged', unchanged, 'stale', stale, 'failed', failed) order by committed_at)
             filter (where committed_at > clock_timestamp() - make_interval(secs => ${RECENT_SECONDS})), '[]') as recent
@@ -56,10 +72,10 @@ export async function findProgress(sql: postgres.Sql, importId: string): Promise
       ) r
     where i.import_id = ${importId}`;
   if (!row) return null;
-  const { now, phases, lastResumeAt, noted, plan, receipts, recent, ...stored } = row;
+  const { now, phases, lastResumeAt, noted, plan, receipts, recent, revert, ...stored } = row;
   const staging = stored.phase === 'validate' && plan === null;
   const marks = staging ? await findMarks(sql, stored.lockKey, stored.incarnation) : null;
-  return { import: stored, now, phases, lastResumeAt, noted, plan, receipts, recent, marks };
+  return { import: stored, now, phases, lastResumeAt, noted, plan, receipts, recent, revert, marks };
 }
 
 async function findMarks(

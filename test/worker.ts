@@ -13,7 +13,7 @@ export async function startTestWorker(settings: {
   databaseUrl: string;
   namespace: string;
   env?: Record<string, string>;
-}): Promise<{ pid: number; stop(): Promise<void> }> {
+}): Promise<{ pid: number; lines(): string[]; stop(): Promise<void> }> {
   const { temporalAddress, s3 } = inject('services');
   const data = mkdtempSync(join(tmpdir(), 'waybill-worker-'));
   const child = spawn(process.execPath, [entry], {
@@ -45,6 +45,8 @@ export async function startTestWorker(settings: {
   });
   return {
     pid: child.pid!,
+    /** What it has logged. */
+    lines: () => lines.join('').split('\n').filter(Boolean),
     async stop() {
       child.kill('SIGTERM');
       const killer = setTimeout(() => child.kill('SIGKILL'), 25_000);

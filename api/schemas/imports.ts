@@ -116,6 +116,15 @@ export const ImportProgress = z
       .meta({ description: 'How much of the expected time has passed.' }),
     accounting: Accounting.nullable(),
     waiting_for: WaitingFor.nullable(),
+    revert: z
+      .object({
+        revert: z.int(),
+        state: z.enum(['running', 'paused', 'done', 'cancelled', 'failed', 'unproven']),
+        records: rows.nullable().meta({ description: 'In all; null until it is known.' }),
+        done: rows,
+      })
+      .nullable()
+      .meta({ description: 'While the import is being undone.' }),
     error: Message.extend({ importId: z.string().optional() }).nullable(),
     started_at: Time.nullable(),
     updated_at: Time,

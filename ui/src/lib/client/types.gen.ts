@@ -16,6 +16,10 @@ export type ImportOptions = {
     mode?: 'upsert' | 'insert' | 'update' | 'add';
     allow_duplicate?: boolean;
     /**
+     * All rows or none: one transaction, refused if a row is blocked. Above WAYBILL_ATOMIC_ROWS rows (a million) it goes in by batches and is undone if it does not get through. Default: what the profile says.
+     */
+    atomic?: boolean;
+    /**
      * Somebody is there: the run asks which of several sheets is meant instead of taking the first.
      */
     ask?: boolean;
@@ -35,6 +39,10 @@ export type ImportOptions = {
     types?: {
         [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
     };
+    /**
+     * The last lines are records even where they look like totals or notes.
+     */
+    keep_footer?: boolean;
     /**
      * 1-based physical line (row of the sheet); 0 says that the file has no header.
      */
@@ -57,11 +65,59 @@ export type FileReading = {
      */
     header_row?: number;
     /**
+     * The last lines are records even where they look like totals or notes.
+     */
+    keep_footer?: boolean;
+    /**
      * Types of columns, by their names; the others are found in the cells.
      */
     types?: {
         [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
     };
+};
+
+/**
+ * What becomes of records that the file, a full catalogue, does not have. Rows with a key count as present, blocked ones too; a row whose key cannot be read, or a file without rows, holds the run.
+ */
+export type Missing = {
+    action: 'ignore' | 'deactivate' | 'delete';
+    /**
+     * Which records the file answers for: all conditions hold, or the last write of any import was one of this profile (or sync).
+     */
+    scope?: 'written_by_profile' | Array<{
+        field: string;
+        operator: 'is' | 'is_not' | 'one_of' | 'starts_with' | 'less' | 'at_most' | 'greater' | 'at_least' | 'empty' | 'not_empty';
+        /**
+         * A list for `one_of`, none for `empty` and `not_empty`.
+         */
+        value?: string | number | boolean | Array<string | number | boolean>;
+    }>;
+    /**
+     * What makes a record inactive: `{"field": "active", "value": false}`.
+     */
+    inactive?: {
+        field: string;
+        value: string | number | boolean | null;
+    };
+};
+
+export type GuardLimits = {
+    /**
+     * Share of the records that would change: 0.1.
+     */
+    changed?: number;
+    /**
+     * Share of the known records that would be deactivated or deleted: 0.
+     */
+    removed?: number;
+    /**
+     * Share of the rows that are blocked: 0.02.
+     */
+    blocked?: number;
+    /**
+     * How many times a number's middle value may grow or shrink: 3.
+     */
+    median?: number;
 };
 
 export type RevertOnConflict = {
@@ -430,6 +486,11 @@ export type Profile = {
         field: string;
         from: string;
     }>;
+    missing?: Missing;
+    /**
+     * Limits of the policy `guard` for this source, where the import itself does not say.
+     */
+    guard?: GuardLimits;
     /**
      * How its files are read, where the import itself does not say.
      */
@@ -439,6 +500,7 @@ export type Profile = {
         delimiter?: string;
         quote?: string;
         headerRow?: number;
+        keepFooter?: boolean;
         types?: {
             [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
         };
@@ -559,6 +621,10 @@ export type ImportSummary = {
     bytes: number | null;
     policy: 'auto' | 'review' | 'guard';
     mode: 'upsert' | 'insert' | 'update' | 'add';
+    /**
+     * It goes in as a whole: `nothing`, in one transaction; `undone`, by batches, and undone if it does not get through. Null: each row by itself.
+     */
+    allOr: 'nothing' | 'undone' | null;
     createdBy: string;
     createdAt: string;
     startedAt: string | null;
@@ -619,6 +685,10 @@ export type Import = {
     bytes: number | null;
     policy: 'auto' | 'review' | 'guard';
     mode: 'upsert' | 'insert' | 'update' | 'add';
+    /**
+     * It goes in as a whole: `nothing`, in one transaction; `undone`, by batches, and undone if it does not get through. Null: each row by itself.
+     */
+    allOr: 'nothing' | 'undone' | null;
     createdBy: string;
     createdAt: string;
     startedAt: string | null;
@@ -685,7 +755,7 @@ export type ImportProgress = {
      */
     step: PhaseName | null;
     /**
-     * What the step is at, e.g. `sorting` while it plans.
+     * What the step is at, e.g. `planning`; `prepared`: rows are written and not committed (all or nothing).
      */
     activity: string | null;
     /**
@@ -698,6 +768,10 @@ export type ImportProgress = {
      * created + updated
      */
     rows_written: number;
+    /**
+     * Written and not committed yet, where it is all or nothing.
+     */
+    rows_prepared: number;
     /**
      * blocked + stale + failed
      */
@@ -722,6 +796,18 @@ export type ImportProgress = {
     fraction: number | null;
     accounting: Accounting | null;
     waiting_for: WaitingFor | null;
+    /**
+     * While the import is being undone.
+     */
+    revert: {
+        revert: number;
+        state: 'running' | 'paused' | 'done' | 'cancelled' | 'failed' | 'unproven';
+        /**
+         * In all; null until it is known.
+         */
+        records: number | null;
+        done: number;
+    } | null;
     error: {
         code: string;
         message: string;
@@ -809,6 +895,11 @@ export type Mapping = {
             field: string;
             from: string;
         }>;
+        missing?: Missing;
+        /**
+         * Limits of the policy `guard` for this source, where the import itself does not say.
+         */
+        guard?: GuardLimits;
         /**
          * How its files are read, where the import itself does not say.
          */
@@ -818,6 +909,7 @@ export type Mapping = {
             delimiter?: string;
             quote?: string;
             headerRow?: number;
+            keepFooter?: boolean;
             types?: {
                 [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
             };
@@ -1205,17 +1297,17 @@ export type RevertAnswer = {
 
 export type RevertConflict = {
     /**
-     * Row of the import that created or updated the record.
+     * Row of the import that created or updated the record; below zero where its file did not have it.
      */
     record: number;
-    line: number;
+    line: number | null;
     key: string;
-    change: 'created' | 'updated';
+    change: 'created' | 'updated' | 'deactivated' | 'deleted';
     /**
      * Empty where it was met only while the record was written.
      */
     kinds: Array<'changed' | 'seenLater' | 'referenced'>;
-    decision: 'remove' | 'restore' | 'skip' | 'gone';
+    decision: 'remove' | 'restore' | 'reactivate' | 'reinsert' | 'skip' | 'gone';
     /**
      * What came of it, where that is not what was decided.
      */
@@ -1270,11 +1362,14 @@ export type RecordHistory = {
          */
         importId: string;
         /**
-         * Number of the row in its file.
+         * Number of the row in its file; below zero for a record that was missing in it.
          */
         record: number;
-        line: number;
-        outcome: 'created' | 'updated' | 'unchanged' | 'duplicate' | 'blocked' | 'stale' | 'skipped' | 'failed' | 'notProcessed';
+        /**
+         * Null for a record that was missing in the file.
+         */
+        line: number | null;
+        outcome: 'created' | 'updated' | 'unchanged' | 'duplicate' | 'blocked' | 'stale' | 'skipped' | 'failed' | 'notProcessed' | 'deactivated' | 'deleted' | 'gone' | 'kept';
         /**
          * When its batch was committed.
          */
@@ -1327,11 +1422,14 @@ export type ImportRow = {
      */
     importId: string;
     /**
-     * Number of the row in its file.
+     * Number of the row in its file; below zero for a record that was missing in it.
      */
     record: number;
-    line: number;
-    outcome: 'created' | 'updated' | 'unchanged' | 'duplicate' | 'blocked' | 'stale' | 'skipped' | 'failed' | 'notProcessed';
+    /**
+     * Null for a record that was missing in the file.
+     */
+    line: number | null;
+    outcome: 'created' | 'updated' | 'unchanged' | 'duplicate' | 'blocked' | 'stale' | 'skipped' | 'failed' | 'notProcessed' | 'deactivated' | 'deleted' | 'gone' | 'kept';
     /**
      * When its batch was committed.
      */
@@ -2353,6 +2451,11 @@ export type TryMappingData = {
                 field: string;
                 from: string;
             }>;
+            missing?: Missing;
+            /**
+             * Limits of the policy `guard` for this source, where the import itself does not say.
+             */
+            guard?: GuardLimits;
             /**
              * How its files are read, where the import itself does not say.
              */
@@ -2362,6 +2465,7 @@ export type TryMappingData = {
                 delimiter?: string;
                 quote?: string;
                 headerRow?: number;
+                keepFooter?: boolean;
                 types?: {
                     [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
                 };
@@ -3082,6 +3186,11 @@ export type ConfirmMappingData = {
                 field: string;
                 from: string;
             }>;
+            missing?: Missing;
+            /**
+             * Limits of the policy `guard` for this source, where the import itself does not say.
+             */
+            guard?: GuardLimits;
             /**
              * How its files are read, where the import itself does not say.
              */
@@ -3091,6 +3200,7 @@ export type ConfirmMappingData = {
                 delimiter?: string;
                 quote?: string;
                 headerRow?: number;
+                keepFooter?: boolean;
                 types?: {
                     [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
                 };
