@@ -1,6 +1,7 @@
 import { daysIn } from './dates.ts';
 
 const ZERO = 48;
+const NINE = 57;
 /** Kinds of bytes; those of a cell taken together say what it may be. */
 export const DIGIT = 1;
 export const DASH = 2;
@@ -36,7 +37,7 @@ export const LONGEST_WORD = 12;
 export function isInteger(bytes: Buffer, from: number, to: number): boolean {
   const start = bytes[from] === 45 ? from + 1 : from;
   if (to === start || to - start > 16 || (bytes[start] === ZERO && to - start > 1)) return false;
-  for (let i = start; i < to; i++) if (KINDS[bytes[i]!] !== DIGIT) return false;
+  for (let i = start; i < to; i++) if (bytes[i]! < ZERO || bytes[i]! > NINE) return false;
   return true;
 }
 
@@ -47,13 +48,13 @@ export function isInteger(bytes: Buffer, from: number, to: number): boolean {
 export function decimalAt(bytes: Buffer, from: number, to: number): number {
   const start = bytes[from] === 45 ? from + 1 : from;
   let i = start;
-  while (i < to && KINDS[bytes[i]!] === DIGIT) i++;
+  while (i < to && bytes[i]! >= ZERO && bytes[i]! <= NINE) i++;
   const whole = i - start;
   if (whole === 0 || whole > 15 || i >= to || (bytes[start] === ZERO && whole > 1)) return 0;
   const mark = bytes[i]!;
   if (mark !== 46 && mark !== 44) return 0;
   const point = i++;
-  while (i < to && KINDS[bytes[i]!] === DIGIT) i++;
+  while (i < to && bytes[i]! >= ZERO && bytes[i]! <= NINE) i++;
   const fraction = i - point - 1;
   return i === to && fraction > 0 && (fraction !== 3 || whole > 3 || bytes[start] === ZERO) ? mark : 0;
 }

@@ -42,6 +42,8 @@ export class TypeTally {
   private readonly plainNumbers: boolean;
   private readonly words = new Map<number, boolean>();
   private cells = 0;
+  /** The last cell looked at in all its bytes was an integer. */
+  private integers = false;
   private readonly counts = {
     integer: 0,
     decimal: 0,
@@ -69,8 +71,18 @@ export class TypeTally {
   /** A cell in UTF-8. What is plainly of one kind never becomes a string. */
   addBytes(bytes: Buffer, from: number, to: number): void {
     if (this.settled || from === to) return;
-    if (!this.addPlain(bytes, from, to)) this.add(bytes.toString('utf8', from, to));
-    else this.cells++;
+    // Most cells are as those above them: these two kinds are told without asking what each byte is.
+    const { counts } = this;
+    if (this.integers && isInteger(bytes, from, to)) {
+      counts.integer++;
+      this.cells++;
+    } else if (!this.integers && counts.decimal > 0 && this.addDecimal(bytes, from, to)) this.cells++;
+    else {
+      const { integer } = counts;
+      if (!this.addPlain(bytes, from, to)) this.add(bytes.toString('utf8', from, to));
+      else this.cells++;
+      this.integers = counts.integer > integer;
+    }
     if (this.cells >= ENOUGH_CELLS && this.cells % ENOUGH_CELLS < 2) this.settle();
   }
 

@@ -21,6 +21,7 @@ function isCommon({ delimiter, quote, escape, skipSpace, runs, comment }: Dialec
  */
 class UncommonScanner extends RecordScanner {
   protected override readonly delimiterWidth: number;
+  protected override readonly indexes = false;
   private readonly divider: Buffer;
   private readonly comment: Buffer;
   private readonly skipSpace: boolean;

@@ -80,6 +80,11 @@ export interface ScannerOptions {
   secondTable?: boolean;
 }
 
+/** Is shown cells of a column, in UTF-8. */
+export interface Visitor {
+  addBytes(bytes: Buffer, from: number, to: number): void;
+}
+
 /**
  * Finds records and fields in UTF-8 bytes, whatever the chunks they come in. The one judge of what a record is: the
  * inspection that counts and the threads that parse both use it, so that they cannot disagree.
@@ -118,6 +123,8 @@ export class RecordScanner {
   nextLine: number;
   /** Lines of remarks passed over. */
   remarks = 0;
+  /** What `passPlain` did. */
+  readonly passed = { records: 0, crlf: 0 };
   /** Stretches that held valid characters outside ASCII, and records that held invalid bytes. */
   nonAscii = 0;
   invalid = 0;
@@ -449,6 +456,71 @@ export class RecordScanner {
     }
   }
 
+  /**
+   * Passes over the plain records, as many columns wide as they must be, that begin before `until` and follow without a
+   * gap; stops before anything else, which `next` then finds. Where every record is looked at in the same way this takes
+   * a third of the time. `passed` says how many they were, and how many of them ended with CRLF; the others with LF.
+   * `visit` gets the cells of the given columns, none of them with an escaped quote in it.
+   * @param first a record whose first cell may be this is left to `next`.
+   */
+  passPlain(until: number, columns: number[], visit: Visitor[], first: Buffer): void {
+    const { passed } = this;
+    passed.records = passed.crlf = 0;
+    const width = this.columns;
+    const start = this.pos;
+    if (!this.indexes || width < 2 || this.skipping || this.secondTable) return;
+    if (start < this.indexedFrom || start >= this.indexedTo || this.base + start < this.dirtyUntil) return;
+    const { window, quote, delimiter, max } = this;
+    const { positions } = this.index!;
+    const { known } = this;
+    const end = until - this.base;
+    const firstLength = first.length;
+    const wanted = columns.length;
+    let { cursor } = this;
+    if (cursor > 0 && positions[cursor - 1]! >= start) return;
+    while (cursor < known && positions[cursor]! < start) cursor++;
+    let from = start;
+    while (from < end) {
+      const last = cursor + width - 1;
+      if (last + 1 >= known) break;
+      const at = positions[last]!;
+      const byte = window[at]!;
+      const pair = byte === CR && positions[last + 1] === at + 1 && window[at + 1] === LF;
+      if ((byte !== LF && !pair) || at - from > max) break;
+      let plain = true;
+      let field = from;
+      for (let i = cursor; i <= last; i++) {
+        const to = positions[i]!;
+        if (i < last && window[to] !== delimiter) plain = false;
+        // A quote that opens here and does not close before what divides: a line break inside.
+        if (window[field] === quote && to > field && (window[to - 1] !== quote || to - 1 === field))
+          plain = false;
+        field = to + 1;
+      }
+      if (!plain) break;
+      const length = positions[cursor]! - from;
+      const quoted = length > 0 && window[from] === quote ? 1 : 0;
+      if (length - 2 * quoted === firstLength && firstLength > 0 && window[from + quoted] === first[0]) break;
+      for (let i = 0; i < wanted; i++) {
+        const column = columns[i]!;
+        let begin = column === 0 ? from : positions[cursor + column - 1]! + 1;
+        let close = positions[cursor + column]!;
+        if (window[begin] === quote && close > begin) {
+          begin++;
+          close--;
+        }
+        visit[i]!.addBytes(window, begin, close);
+      }
+      cursor = pair ? last + 2 : last + 1;
+      from = pair ? at + 2 : at + 1;
+      passed.records++;
+      if (pair) passed.crlf++;
+    }
+    this.cursor = cursor;
+    this.pos = from;
+    this.nextLine += passed.records;
+  }
+
   /** Indexes the next bytes, from a record's beginning or further on; false where there are no more. */
   private indexOn(fresh: boolean): boolean {
     if (this.indexEnds && !fresh) return false;
@@ -598,6 +670,8 @@ export class RecordScanner {
   }
 
   protected readonly delimiterWidth: number = 1;
+  /** Plain records are found by the index. */
+  protected readonly indexes: boolean = true;
 
   /** Is everything known to be valid UTF-8 up to here? Records in a doubtful stretch are checked one by one. */
   private check(from: number, to: number): void {

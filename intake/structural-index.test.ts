@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { RecordScanner } from './scan.ts';
+import { OK, RecordScanner } from './scan.ts';
 import { INDEX_BYTES, NEVER_QUOTES, NO_QUOTES, QUOTES, StructuralIndex } from './structural-index.ts';
 import type { Dialect } from './types.ts';
 
@@ -35,49 +35,42 @@ function scan(bytes: Buffer, dialect: Dialect, step: number, columns: number | n
   return found;
 }
 
-describe('records found by the index', () => {
-  const piece = fc.oneof(
-    {
-      weight: 12,
-      arbitrary: fc.constantFrom('a,b,c\n', '"x","y, z","w"\r\n', 'one;two\n', "'q;1';'r'\n", 'k\tl\tm\n'),
-    },
-    {
-      weight: 6,
-      arbitrary: fc.constantFrom(
-        '日本,"東京",é\n',
-        ',,\n',
-        '"",""\n',
-        'a\rb,c\r',
-        '\n',
-        '\r\n',
-        '  "x" ,y\n',
-      ),
-    },
-    {
-      weight: 2,
-      arbitrary: fc.constantFrom(
-        '"a ""b"" c",d\n',
-        '"two\nlines",z\n',
-        '5" pipe,x\n',
-        "it's\n",
-        '"open\n',
-        'x\0y\n',
-        '"\0"\n',
-        '"a"b,c\n',
-        "'a\\'b';c\n",
-      ),
-    },
-    {
-      weight: 1,
-      arbitrary: fc.constantFrom(
-        'x'.repeat(2500) + ',y\n',
-        `"${'q, '.repeat(900)}"\n`,
-        `${','.repeat(200)}\n`,
-        'z'.repeat(4000) + '\n',
-      ),
-    },
-  );
+const piece = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.constantFrom('a,b,c\n', '"x","y, z","w"\r\n', 'one;two\n', "'q;1';'r'\n", 'k\tl\tm\n'),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom('日本,"東京",é\n', ',,\n', '"",""\n', 'a\rb,c\r', '\n', '\r\n', '  "x" ,y\n'),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom(
+      '"a ""b"" c",d\n',
+      '"two\nlines",z\n',
+      'a,b,"three\nlines, of it"\n',
+      '5" pipe,x\n',
+      "it's\n",
+      '"open\n',
+      'x\0y\n',
+      '"\0"\n',
+      '"a"b,c\n',
+      "'a\\'b';c\n",
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(
+      'x'.repeat(2500) + ',y\n',
+      `"${'q, '.repeat(900)}"\n`,
+      `${','.repeat(200)}\n`,
+      'z'.repeat(4000) + '\n',
+    ),
+  },
+);
 
+describe('records found by the index', () => {
   it('are those found byte by byte, with all that is known of them', () => {
     fc.assert(
       fc.property(
@@ -92,6 +85,63 @@ describe('records found by the index', () => {
       { numRuns: 40 },
     );
   }, 30_000);
+});
+
+/** All that is counted, and the cells of two columns, with plain records passed over or each of them found. */
+function count(bytes: Buffer, dialect: Dialect, step: number, passing: boolean) {
+  const scanner = new RecordScanner({ dialect, columns: 3, maxRecordBytes: 3000 });
+  const cells: string[] = [];
+  const counts = { records: 0, lf: 0, crlf: 0, others: 0, passed: 0 };
+  const visitor = {
+    addBytes: (text: Buffer, from: number, to: number) => cells.push(text.toString('utf8', from, to)),
+  };
+  const drain = () => {
+    for (;;) {
+      if (passing) {
+        scanner.passPlain(scanner.nextOffset + step, [0, 2], [visitor, visitor], Buffer.from('one'));
+        const { records, crlf } = scanner.passed;
+        counts.records += records;
+        counts.passed += records;
+        counts.crlf += crlf;
+        counts.lf += records - crlf;
+      }
+      if (!scanner.next()) return;
+      const { status, terminator, bounds, window } = scanner;
+      counts.records++;
+      counts[terminator === 10 ? 'lf' : terminator === 23 ? 'crlf' : 'others']++;
+      if (status !== OK) continue;
+      for (const at of [0, 6]) cells.push(window.toString('utf8', bounds[at]!, bounds[at + 1]!));
+    }
+  };
+  for (let at = 0; at < bytes.length;) {
+    at += scanner.push(bytes.subarray(at, at + 40_000));
+    drain();
+  }
+  scanner.finish();
+  drain();
+  return { cells, counts, line: scanner.nextLine, offset: scanner.nextOffset };
+}
+
+describe('plain records that are passed over', () => {
+  it('count as if each had been found, and show the same cells', () => {
+    let passed = 0;
+    fc.assert(
+      fc.property(
+        fc.array(piece, { minLength: 50, maxLength: 400, size: 'max' }),
+        fc.constantFrom(...DIALECTS),
+        fc.constantFrom(60, 900, 1_000_000),
+        (pieces, dialect, step) => {
+          const bytes = Buffer.from(pieces.join('').repeat(8));
+          const found = count(bytes, dialect, step, true);
+          passed += found.counts.passed;
+          found.counts.passed = 0;
+          expect(found).toEqual(count(bytes, dialect, step, false));
+        },
+      ),
+      { numRuns: 40 },
+    );
+    expect(passed).toBeGreaterThan(1000);
+  }, 60_000);
 });
 
 describe('the index', () => {

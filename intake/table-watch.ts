@@ -23,7 +23,8 @@ export class TableWatch {
   private readonly width: number;
   private readonly types: string[];
   private readonly dialect: Dialect;
-  private readonly firstName: Buffer;
+  /** In a record that begins with it the header may stand once more. */
+  readonly firstName: Buffer;
   private line = -1;
   private looks = 0;
   /** Where a line with a single value stands, which may be the title of what follows. */
@@ -54,6 +55,16 @@ export class TableWatch {
       window[from] === firstName[0] &&
       firstName.equals(window.subarray(from, bounds[1]))
     );
+  }
+
+  /** Does nothing speak for another table so far, so that plain records of this one need not be looked at? */
+  mayPass(scanner: RecordScanner): boolean {
+    return this.doubt === null && this.title === null && this.line === scanner.nextLine;
+  }
+
+  /** Such records were passed over. */
+  passed(scanner: RecordScanner): void {
+    this.line = scanner.nextLine;
   }
 
   /** Where the other table began, as soon as that is certain. */

@@ -85,6 +85,7 @@ export class TextAnalysis {
   private readonly tallies: TypeTally[] = [];
   /** Columns whose cells are still looked at. */
   private readonly typed: number[] = [];
+  private readonly typedTallies: TypeTally[] = [];
   private readonly shapes: ShapeTally[] = [];
   /** Where the table ends: from there on records are passed over, or belong to another table. */
   private endAt = Infinity;
@@ -207,6 +208,7 @@ export class TextAnalysis {
       this.tallies.push(new TypeTally(this.dialect.rows === true));
       this.shapes.push(new ShapeTally());
       this.typed.push(column);
+      this.typedTallies.push(this.tallies[column]!);
     }
     if (wanted && found.header < 0) {
       throw new FileError(
@@ -260,7 +262,9 @@ export class TextAnalysis {
   private drain(scanner: RecordScanner): void {
     const { endings, limits, watch } = this;
     let segment = this.segments.at(-1);
-    while (scanner.next()) {
+    for (;;) {
+      if (segment) this.pass(scanner, segment);
+      if (!scanner.next()) return;
       const { offset } = scanner;
       if (offset >= this.endAt) {
         if (this.footer) continue;
@@ -294,6 +298,32 @@ export class TextAnalysis {
     }
   }
 
+  /** Passes over records about which nothing has to be decided: nearly all of them. */
+  private pass(scanner: RecordScanner, segment: Segment): void {
+    const { watch, dialect, limits, typed } = this;
+    if (this.records < SHAPED_RECORDS || this.foreign || this.footer || dialect.rows) return;
+    if (watch !== null && !watch.mayPass(scanner)) return;
+    const until = Math.min(this.endAt, this.nextPlace, segment.start + limits.segmentBytes);
+    scanner.passPlain(until, typed, this.typedTallies, watch?.firstName ?? NO_NAME);
+    const { records, crlf } = scanner.passed;
+    if (records === 0) return;
+    this.records += records;
+    segment.accepted += records;
+    this.endings.lf += records - crlf;
+    this.endings.crlf += crlf;
+    watch?.passed(scanner);
+    this.dropSettled();
+  }
+
+  private dropSettled(): void {
+    const { typed, typedTallies } = this;
+    for (let index = typed.length - 1; index >= 0; index--) {
+      if (!typedTallies[index]!.settled) continue;
+      typed.splice(index, 1);
+      typedTallies.splice(index, 1);
+    }
+  }
+
   private findTableEnd(body: HeadRecord[], types: string[]): void {
     const second = findSecondTable(body, this.header, this.width, types);
     if (second > 0) {
@@ -302,6 +332,7 @@ export class TextAnalysis {
       this.endAt = offset;
       return;
     }
+    if (this.options.keepFooter) return;
     const footer = body[findFooter(body, this.width, body)];
     if (!footer) return;
     this.footer = { offset: footer.offset, line: footer.line };
@@ -310,6 +341,7 @@ export class TextAnalysis {
 
   /** In a file too large to be judged as a whole: are its last records totals or notes? */
   private findLateFooter(): void {
+    if (this.options.keepFooter) return;
     const place = this.placeInTail();
     if (!place) return;
     const bytes = this.tail.from(place.offset);
@@ -428,18 +460,20 @@ export class TextAnalysis {
   /** Every cell of every record, but of those columns alone that are not text without doubt. */
   private type(scanner: RecordScanner): void {
     const { bounds, window } = scanner;
-    const { typed, dialect } = this;
+    const { typed, typedTallies, dialect } = this;
+    let settled = false;
     for (let index = 0; index < typed.length; index++) {
       const column = typed[index]!;
-      const tally = this.tallies[column]!;
+      const tally = typedTallies[index]!;
       const at = column * 3;
       const from = bounds[at]!;
       const to = bounds[at + 1]!;
       if ((bounds[at + 2]! & ESCAPED) !== 0) tally.add(fieldText(scanner, column, dialect));
       else if (!dialect.rows || window[from] !== HASH || !CELL_ERROR.test(window.toString('utf8', from, to)))
         tally.addBytes(window, from, to);
-      if (tally.settled) typed.splice(index--, 1);
+      if (tally.settled) settled = true;
     }
+    if (settled) this.dropSettled();
   }
 
   private countEnding(terminator: number): void {
@@ -473,7 +507,7 @@ export class TextAnalysis {
       const { line } = this.footer;
       this.warnings.push({
         code: 'footer_skipped',
-        message: `${footerRows === 1 ? `The last line (${line}) was` : `The last ${footerRows} lines (from line ${line} on) were`} skipped: totals or notes below the table.`,
+        message: `${footerRows === 1 ? `The last line (${line}) was` : `The last ${footerRows} lines (from line ${line} on) were`} skipped: totals or notes below the table. If they are records, say that they are to be kept.`,
       });
     }
     if (scanner.remarks > 0) {
@@ -506,6 +540,8 @@ export class TextAnalysis {
     }
   }
 }
+
+const NO_NAME: Buffer = Buffer.alloc(0);
 
 /** What the columns of the head hold, `text` where that is anything. */
 function typesOf(records: HeadRecord[], width: number): string[] {
