@@ -6,17 +6,21 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inject } from 'vitest';
 
-const entry = fileURLToPath(new URL('../temporal/worker.ts', import.meta.url));
+const here = fileURLToPath(new URL('..', import.meta.url));
 
 /** A worker process as it runs outside tests, on this run's services. Resolves when it polls. */
 export async function startTestWorker(settings: {
   databaseUrl: string;
   namespace: string;
   env?: Record<string, string>;
+  /** Where another version of the code lies. */
+  root?: string;
 }): Promise<{ pid: number; lines(): string[]; stop(): Promise<void> }> {
   const { temporalAddress, s3 } = inject('services');
   const data = mkdtempSync(join(tmpdir(), 'waybill-worker-'));
-  const child = spawn(process.execPath, [entry], {
+  const root = settings.root ?? here;
+  const child = spawn(process.execPath, [join(root, 'temporal', 'worker.ts')], {
+    cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,
