@@ -7,13 +7,12 @@ import type { PlanRequest } from '../db/plan.ts';
 import type { ProvisionalKey } from '../db/provisional-key.ts';
 import type { Dataset } from '../datasets/types.ts';
 import { findDataset } from '../db/datasets.ts';
-import { narrow } from '../datasets/check-rules.ts';
 import { fieldFits } from '../datasets/field-fits.ts';
+import { readerRules } from '../datasets/reader-rules.ts';
 import { keyedFields } from '../datasets/profile.ts';
 import { planRules } from '../db/rules-of-plan.ts';
 import { rulesFrom } from '../intake/mapping.ts';
 import { missingFaults, type GuardLimits, type MissingRows } from '../intake/missing.ts';
-import { settleWindows } from '../intake/rules/limits.ts';
 import type { CompareRule } from '../intake/rules/types.ts';
 import { moveMapping } from '../intake/moved-mapping.ts';
 import type { FieldRule, Manifest, ProfileRules } from '../intake/types.ts';
@@ -87,10 +86,11 @@ export async function settledFields(
   };
   // Beside the dataset's own rules the reader keeps to what the columns can hold as they are today.
   const today = row.created_at.toISOString().slice(0, 10);
-  const rules = rulesFrom(mapping, dataset.fields, dataset.key.fields).map((rule) => ({
-    ...rule,
-    ...narrow(settleWindows(rule, today), columnOf(rule).shape.limits),
-  }));
+  const rules = readerRules(
+    rulesFrom(mapping, dataset.fields, dataset.key.fields),
+    (rule) => columnOf(rule).shape.limits,
+    today,
+  );
   const fields = rules.map((rule): WrittenField => {
     const { name: column, type, shape } = columnOf(rule);
     const number = rule.type === 'integer' || rule.type === 'decimal';

@@ -77,6 +77,38 @@ describe('the preview of a mapping', () => {
     expect(headless.columns[0].name).toBe('column_1');
   });
 
+  it('judges cells as the run will: by the limits of fields and columns, and fields against each other', async () => {
+    await app.owner.unsafe(`
+      create schema shop;
+      create table shop.offers (no varchar(4) primary key, cost numeric(6,2), price numeric(6,2) check (price <= 900),
+        check (cost <= price));
+      select waybill.grant_target('default', 'shop.offers')`);
+    const found = await app.call('POST', '/api/datasets/introspect', {
+      body: { schema: 'shop', table: 'offers' },
+    });
+    const added = await app.call('POST', '/api/datasets', { body: found.body.dataset });
+    expect(added.status).toBeLessThan(300);
+    // The table changes behind the dataset's back: the column as it is today counts.
+    await app.owner.unsafe('alter table shop.offers alter column no type varchar(3)');
+    const id = await waiting('no,cost,price\nabc,1,2\nabcd,1,2\nx,1,901\ny,3,2\nz,12345.6,\n', {
+      dataset: 'offers',
+    });
+    const { body } = await look(id);
+    expect(
+      body.rows.map((row: { issues: { code: string }[] }) => row.issues.map(({ code }) => code)),
+    ).toEqual([[], ['too_long'], ['above_maximum'], ['fields_disagree'], ['out_of_range']]);
+    expect(body.looked).toEqual({ rows: 5, blocked: 4 });
+  });
+
+  it('takes last lines for records where somebody says so', async () => {
+    const rows = Array.from({ length: 30 }, (_, n) => `A-${n},Bolt,${n}.50\n`).join('');
+    const id = await waiting(`sku,name,price\n${rows}Total,,435.00\n`);
+    expect((await look(id)).body).toMatchObject({ file: { footerRows: 1 }, looked: { rows: 30 } });
+    const kept = (await look(id, { options: { keep_footer: true } })).body;
+    expect(kept).toMatchObject({ file: { footerRows: 0 }, looked: { rows: 31 } });
+    expect(kept.rows.at(-1).cells).toEqual(['Total', '', '435.00']);
+  });
+
   it('reads the beginning of what is compressed', async () => {
     const lines = Array.from({ length: 30_000 }, (_, i) => `A-${i},${(i * 7919) % 100_003},x${i ** 3}`);
     const id = await waiting(gzipSync(`sku,price,name\n${lines.join('\n')}\n`));

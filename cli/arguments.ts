@@ -17,6 +17,7 @@ export interface ImportOptions {
   delimiter?: string;
   quote?: string;
   header_row?: number;
+  keep_footer?: boolean;
 }
 
 export interface ImportArguments {
@@ -92,6 +93,7 @@ export function parseImport(command: 'import' | 'plan', argv: string[]): ImportA
       delimiter: { type: 'string' },
       quote: { type: 'string' },
       'header-row': { type: 'string' },
+      'keep-footer': { type: 'boolean' },
       json: { type: 'boolean' },
     },
     ['FILE'],
@@ -112,6 +114,7 @@ export function parseImport(command: 'import' | 'plan', argv: string[]): ImportA
   if (text('delimiter') !== undefined) options.delimiter = delimiter(text('delimiter')!);
   if (text('quote') !== undefined) options.quote = text('quote')!;
   if (text('header-row') !== undefined) options.header_row = headerRow(command, text('header-row')!);
+  if (values['keep-footer']) options.keep_footer = true;
   return { file: positionals[0]!, dataset, options, json: values['json'] === true };
 }
 

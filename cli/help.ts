@@ -1,5 +1,5 @@
 const READING = `  --sheet NAME  --encoding LABEL  --delimiter CHAR (or tab)  --quote CHAR ('' for none)
-  --header-row LINE (0: the file has no header)`;
+  --header-row LINE (0: the file has no header)  --keep-footer (the last lines are records, not totals or notes)`;
 
 const IMPORT_OPTIONS = `  --dataset NAME       where the rows go (required)
   --profile NAME       how this source looks

@@ -165,6 +165,20 @@ describe('convert', () => {
   });
 });
 
+describe('--keep-footer', () => {
+  const rows = Array.from({ length: 30 }, (_, n) => `A${n},Bolt,${n}.50\n`).join('');
+  const path = () => file('footer.csv', `sku,name,price\n${rows}Total,,435.00\n`);
+
+  it('makes records of the lines that were taken for totals', async () => {
+    const [skipped, kept] = [await run('convert', path()), await run('convert', path(), '--keep-footer')];
+    expect(skipped.stdout).not.toContain('Total');
+    expect(kept.stdout).toBe(`${skipped.stdout}Total,,435.00\r\n`);
+    const report = JSON.parse((await run('inspect', path(), '--json', '--keep-footer')).stdout) as object;
+    expect(report).toMatchObject({ rows: 31, footerRows: 0, footerRow: null });
+    expect(help('inspect')).toContain('--keep-footer');
+  });
+});
+
 describe('convert --repair', () => {
   const rows = Array.from({ length: 30 }, (_, n) => `${n + 1},BH-${9800 + n},${n}.50\n`);
   const text = ['no,part,price\n', ...rows, '31BH-9827,7.50\n', '32,BH-9828,8.50,what\n'].join('');

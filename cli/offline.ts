@@ -36,6 +36,7 @@ export function offlineArguments(argv: string[], command: 'inspect' | 'convert')
         delimiter: text,
         quote: text,
         'header-row': text,
+        'keep-footer': { type: 'boolean' },
         json: { type: 'boolean' },
         ...(command === 'convert' ? { rejects: text, repair: { type: 'boolean' as const } } : {}),
       },
@@ -75,6 +76,7 @@ export function offlineArguments(argv: string[], command: 'inspect' | 'convert')
           ? quote && ''
           : oneCharacter('--quote', quote),
       headerRow: headerRow === undefined ? undefined : Number(headerRow),
+      keepFooter: values['keep-footer'] === true || undefined,
     },
   };
 }

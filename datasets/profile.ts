@@ -109,6 +109,7 @@ export const profileRules = {
       delimiter: z.string().min(1).max(4).optional(),
       quote: z.string().max(1).optional(),
       headerRow: z.int().min(0).max(1_000_000).optional(),
+      keepFooter: z.boolean().optional(),
       types: ColumnTypes.optional(),
     })
     .optional()
@@ -276,9 +277,9 @@ export function profileFaults(document: ProfileDocument, dataset: Dataset): Prof
         provisionalKey.includes(name) ? 'provisionalKey' : 'suggest',
         `There is no field "${name}" in ${dataset.name}.`,
       );
-  return faults;
   for (const fault of document.missing ? missingFaults(document.missing, keyedFields(dataset)) : [])
     say('missing', fault);
+  return faults;
 }
 
 /** The fields of a dataset as a scope has to know them. */

@@ -213,13 +213,29 @@ export async function pinProfile(
 }
 
 /** How a file is to be read, as the options of an import name it; what is absent is detected. */
-const FILE_OPTIONS = ['sheet', 'encoding', 'delimiter', 'quote', 'header_row', 'types'] as const;
+const FILE_OPTIONS = [
+  'sheet',
+  'encoding',
+  'delimiter',
+  'quote',
+  'header_row',
+  'keep_footer',
+  'types',
+] as const;
 export type FileOptionsJson = Partial<Record<(typeof FILE_OPTIONS)[number], unknown>>;
 
 /** What was said of how to read a file, of options as the API names them. */
 export function fileOptionsOf(options: Record<string, unknown>): FileOptions {
-  const { sheet, encoding, delimiter, quote, header_row: headerRow, types } = options;
-  const said = { sheet, encoding, delimiter, quote, headerRow, types };
+  const {
+    sheet,
+    encoding,
+    delimiter,
+    quote,
+    header_row: headerRow,
+    keep_footer: keepFooter,
+    types,
+  } = options;
+  const said = { sheet, encoding, delimiter, quote, headerRow, keepFooter, types };
   return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
 }
 

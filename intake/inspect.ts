@@ -144,7 +144,7 @@ async function inspectWorkbook(
     onRows: (records) => input.onProgress?.({ bytesRead: received.bytes, records }),
   });
   const analysis = new TextAnalysis(
-    { headerRow: options.headerRow, encoding: 'utf-8' },
+    { headerRow: options.headerRow, keepFooter: options.keepFooter, encoding: 'utf-8' },
     limits,
     SHEET_DIALECT,
   );

@@ -7,6 +7,7 @@ import { readHead } from './dialect.ts';
 import { transcode } from './encoding.ts';
 import { inspectFile } from './inspect.ts';
 import { normaliseNumber } from './numbers.ts';
+import type { CompareRule } from './rules/types.ts';
 import { parseSegment, scanSegment } from './parse-segment.ts';
 import { recordTexts } from './scan.ts';
 import {
@@ -125,7 +126,12 @@ export interface PreviewRow {
  * The records of a beginning as they stand in the file and as they would be written: by the reader that stages them.
  * It blocks: some 10 ms for the beginning of an ordinary file.
  */
-export function previewRows(reading: Reading, rules: FieldRule[], most = 20_000): PreviewRow[] {
+export function previewRows(
+  reading: Reading,
+  rules: FieldRule[],
+  comparisons: CompareRule[] = [],
+  most = 20_000,
+): PreviewRow[] {
   const { manifest, path } = reading;
   const [first] = manifest.segments;
   if (!first) return [];
@@ -140,7 +146,8 @@ export function previewRows(reading: Reading, rules: FieldRule[], most = 20_000)
     if (found.length === most) break;
   }
   const staged: Buffer[] = [];
-  for (const chunk of parseSegment({ ...job, segment: { ...there, end }, rules })) staged.push(chunk);
+  for (const chunk of parseSegment({ ...job, segment: { ...there, end }, rules, comparisons }))
+    staged.push(chunk);
   const rows = Buffer.concat(staged).toString('utf8').split('\n').slice(0, -1);
   return rows.map((row, index) => {
     const cells = row.split('\t').map(fromCopy);

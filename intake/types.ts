@@ -13,6 +13,8 @@ export interface FileOptions {
   quote?: string;
   /** 1-based physical line (row of the sheet); 0 says that the file has no header. */
   headerRow?: number;
+  /** The last lines are records even where they look like totals or notes. */
+  keepFooter?: boolean;
   /** Types of columns, by their names; the others are found in the cells. */
   types?: Record<string, ColumnType>;
 }

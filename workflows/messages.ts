@@ -56,7 +56,9 @@ export interface MappingConfirmed {
   /** Name of the profile to keep it as. */
   saveAs?: string;
   /** The file is to be read anew in this way first; the mapping is of that reading. */
-  options?: Partial<Record<'sheet' | 'encoding' | 'delimiter' | 'quote' | 'header_row' | 'types', unknown>>;
+  options?: Partial<
+    Record<'sheet' | 'encoding' | 'delimiter' | 'quote' | 'header_row' | 'keep_footer' | 'types', unknown>
+  >;
 }
 export const confirmMappingUpdate = defineUpdate<void, [MappingConfirmed]>('confirmMapping');
 export const approveUpdate = defineUpdate<

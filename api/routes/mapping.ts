@@ -1,9 +1,11 @@
 import type { Router } from 'express';
 import type * as z from 'zod';
+import { readerRules } from '../../datasets/reader-rules.ts';
 import { findDataset } from '../../db/datasets.ts';
 import type { Dataset } from '../../datasets/types.ts';
 import { findMapping, type StoredImport } from '../../db/imports.ts';
 import { confirmedMapping, fileOptionsOf, findProfile, headerDigest, readingOf } from '../../db/profiles.ts';
+import { describeTarget, TargetRefused } from '../../db/target.ts';
 import { reportColumns } from '../../intake/error-report.ts';
 import { checkMapping, proposeMapping, rulesFrom, thresholdFrom, withHeaders } from '../../intake/mapping.ts';
 import { moveMapping } from '../../intake/moved-mapping.ts';
@@ -36,10 +38,14 @@ const SHOWN_ROWS = 200;
 const MOST_UNKNOWN = 200;
 /** A cell that a field with a fixed set of words does not know. */
 const UNKNOWN_WORD = new Set(['not_boolean', 'not_in_list', 'unmapped_value']);
+/** Fields that are compared with each other, row by row. */
+const comparisonsOf = (dataset: Dataset) => (dataset.rules ?? []).filter((rule) => rule.kind === 'compare');
+
 /** What was said of how to read the file, in the API's names. */
-const jsonOf = ({ headerRow, ...options }: FileOptions): FileReadingJson => ({
+const jsonOf = ({ headerRow, keepFooter, ...options }: FileOptions): FileReadingJson => ({
   ...options,
   ...(headerRow !== undefined && { header_row: headerRow }),
+  ...(keepFooter !== undefined && { keep_footer: keepFooter }),
 });
 
 const same = (a: object, b: object): boolean =>
@@ -82,6 +88,22 @@ export function registerMapping(router: Router, deps: ApiDeps): void {
     return proposeMapping(manifest, dataset.fields, remembered, threshold);
   }
 
+  /** As the run will judge the cells: the limits of the target's columns included. */
+  async function rulesOf(stored: StoredImport, dataset: Dataset, mapping: Mapping): Promise<FieldRule[]> {
+    const { target, key } = dataset;
+    const found = await describeTarget(pool, target.schema, target.table, key.index, stored.tenantId).catch(
+      (error: unknown) => {
+        throw error instanceof TargetRefused ? new ApiError(422, error.code, error.message) : error;
+      },
+    );
+    const limitsOf = ({ name }: FieldRule) => {
+      const { column } = dataset.fields.find((field) => field.name === name)!;
+      return found.columns.find((one) => one.name === column)?.shape.limits ?? {};
+    };
+    const today = stored.createdAt.toISOString().slice(0, 10);
+    return readerRules(rulesFrom(mapping, dataset.fields, key.fields), limitsOf, today);
+  }
+
   serve(router, deps, tryMapping, async ({ params, body, caller }) => {
     const stored = await importOf(deps, caller, params.id);
     const dataset = await datasetOf(deps, stored);
@@ -97,8 +119,8 @@ export function registerMapping(router: Router, deps: ApiDeps): void {
     const mapping = body.fields
       ? settle(proposed, dataset, manifest.columns, { ...body, fields: body.fields })
       : proposed;
-    const rules = rulesFrom(mapping, dataset.fields, dataset.key.fields);
-    const rows = previewRows(reading, rules);
+    const rules = await rulesOf(stored, dataset, mapping);
+    const rows = previewRows(reading, rules, comparisonsOf(dataset));
     const said = options.encoding !== undefined;
     return {
       file: {

@@ -39,6 +39,9 @@ export const ImportOptions = z
     types: ColumnTypes.optional().meta({
       description: 'Types of columns, by their names; the others are found in the cells.',
     }),
+    keep_footer: z.boolean().optional().meta({
+      description: 'The last lines are records even where they look like totals or notes.',
+    }),
     header_row: z.int().min(0).max(1_000_000).optional().meta({
       description: '1-based physical line (row of the sheet); 0 says that the file has no header.',
     }),

@@ -108,6 +108,7 @@ export const FileReading = ImportOptions.pick({
   delimiter: true,
   quote: true,
   header_row: true,
+  keep_footer: true,
   types: true,
 }).meta({ id: 'FileReading' });
 

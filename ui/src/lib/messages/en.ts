@@ -351,6 +351,10 @@ export const en = {
         count(n, '1 line above the table is skipped', `${number(n)} lines above the table are skipped`),
       below: (n: number) =>
         count(n, '1 line below the table is skipped', `${number(n)} lines below the table are skipped`),
+      footer: 'Last lines',
+      belowKept: 'The last lines are kept as rows',
+      keepBelow: 'They are rows',
+      skipBelow: 'Skip totals and notes',
       none: 'none',
       delimiters: {
         ',': 'comma ,',

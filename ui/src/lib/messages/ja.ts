@@ -348,6 +348,10 @@ export const ja: Messages = {
       hidden: (name) => `${name}（非表示）`,
       above: (n) => `表の上の ${number(n)} 行を読み飛ばします`,
       below: (n) => `表の下の ${number(n)} 行を読み飛ばします`,
+      footer: '最後の行',
+      belowKept: '最後の行もデータとして読み込みます',
+      keepBelow: 'これもデータ',
+      skipBelow: '合計や注記は読み飛ばす',
       none: 'なし',
       delimiters: {
         ',': 'カンマ ,',

@@ -244,8 +244,9 @@ export function withOption<K extends ReadingOption>(
 }
 
 export const sameReading = (a: FileReading, b: FileReading): boolean =>
-  (['sheet', 'encoding', 'delimiter', 'quote', 'header_row'] as const).every((name) => a[name] === b[name]) &&
-  sameTypes(a.types ?? {}, b.types ?? {});
+  (['sheet', 'encoding', 'delimiter', 'quote', 'header_row', 'keep_footer'] as const).every(
+    (name) => a[name] === b[name],
+  ) && sameTypes(a.types ?? {}, b.types ?? {});
 
 const sameTypes = (a: NonNullable<FileReading['types']>, b: NonNullable<FileReading['types']>): boolean =>
   [...new Set([...Object.keys(a), ...Object.keys(b)])].every((name) => a[name] === b[name]);
