@@ -1,5 +1,6 @@
 /** Files that the browser tests and the screenshots import; made here so that their counts are known. */
 import ExcelJS from 'exceljs';
+import { EICAR } from '../clamd.ts';
 
 export interface TestFile {
   name: string;
@@ -83,3 +84,6 @@ export async function twoSheets(name: string): Promise<TestFile> {
     buffer: Buffer.from(await book.xlsx.writeBuffer()),
   };
 }
+
+/** What every virus scanner takes for a virus, and is none. */
+export const infected = (name: string): TestFile => csv(name, ['sku,name', `V-1,${EICAR}`]);

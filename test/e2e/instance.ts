@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,8 @@ export interface Instance {
   url: string;
   /** The sign-in link that the start printed; it works once. */
   link: string;
+  /** The database, as its owner. */
+  databaseUrl: string;
   stop: () => Promise<void>;
 }
 
@@ -26,6 +28,14 @@ async function freePort(): Promise<number> {
 export async function startInstance(): Promise<Instance> {
   const data = mkdtempSync(join(tmpdir(), 'waybill-e2e-'));
   const env: NodeJS.ProcessEnv = { ...process.env, WAYBILL_DATA: data, PORT: String(await freePort()) };
+  // A scanner as its simplest: a program that knows one virus.
+  const scanner = join(data, 'scanner');
+  writeFileSync(
+    scanner,
+    '#!/bin/sh\ngrep -q EICAR-STANDARD "$1" || exit 0\necho "$1: Eicar-Test-Signature FOUND"\nexit 1\n',
+    { mode: 0o755 },
+  );
+  env['WAYBILL_SCAN'] = `command:${scanner}`;
   for (const name of ['DATABASE_URL', 'TEMPORAL_ADDRESS', 'S3_ENDPOINT']) delete env[name];
   const child = spawn(process.execPath, ['dev/start.ts', '--no-sample'], {
     cwd: root,
@@ -47,6 +57,8 @@ export async function startInstance(): Promise<Instance> {
   return {
     url: new URL(link).origin,
     link,
+    databaseUrl: (JSON.parse(readFileSync(join(data, 'run.json'), 'utf8')) as { databaseUrl: string })
+      .databaseUrl,
     async stop() {
       child.kill('SIGINT');
       await ended;

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openBrowser } from './browser.ts';
-import { eitherDate, oldMill, products, twoSheets, unclear, type TestFile } from './files.ts';
+import { eitherDate, infected, oldMill, products, twoSheets, unclear, type TestFile } from './files.ts';
 import { startInstance, type Instance } from './instance.ts';
+import { addOrdersTable } from './tables.ts';
 
 let instance: Instance;
 let browser: Browser;
@@ -311,6 +312,59 @@ it('is walked by keyboard', async () => {
   await expect.poll(() => page.locator('tbody tr.link').count()).toBe(1);
 });
 
+it('makes a dataset of a table that is there, and takes it out of use again', async () => {
+  await addOrdersTable(instance);
+  await page.goto(`${instance.url}/datasets`);
+  await page.getByRole('link', { name: 'Add a dataset' }).click();
+  const table = page.getByRole('textbox', { name: 'Table' });
+  await table.fill('shop.missing');
+  await page.getByRole('button', { name: 'Look at the table' }).click();
+  await page.getByRole('alert').getByText('shop.missing').waitFor();
+  complaints.splice(0);
+
+  await table.fill('shop.orders');
+  await page.getByRole('button', { name: 'Look at the table' }).click();
+  await page.getByText('at most 12 characters').waitFor();
+  await page.getByText('one of open, sent, paid').waitFor();
+  await page.getByText('ordered_on ≤ paid_on').waitFor();
+  await page.getByRole('button', { name: 'Add it' }).click();
+  await page.waitForURL(/\/datasets\/orders\?tab=fields/);
+
+  await start(
+    {
+      name: 'orders.csv',
+      mimeType: 'text/csv',
+      buffer: Buffer.from('no,sku,quantity,ordered_on\n1,A,2,2026-01-31\n2,B,1,2026-02-28\n'),
+    },
+    'Check and apply if clean',
+    'orders',
+  );
+  expect(await until(['completed', 'waiting', 'failed'], 60)).toBe('completed');
+  await page.goto(`${instance.url}/datasets/orders`);
+  await page.getByRole('button', { name: 'Remove' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+  await page.waitForURL(/\/datasets$/);
+  await page.getByRole('link', { name: 'Products' }).waitFor();
+  expect(await page.getByRole('link', { name: 'orders' }).count()).toBe(0);
+  expect(complaints).toEqual([]);
+});
+
+it('shows what the virus scanner found, and deletes it', async () => {
+  await page.goto(`${instance.url}/quarantine`);
+  await page.getByText('Nothing in quarantine').waitFor();
+  await start(infected('invoice_scan.csv'), 'Check and apply if clean', 'products');
+  expect(await until(['failed'], 60)).toBe('failed');
+  await page.goto(`${instance.url}/settings`);
+  await page.getByRole('link', { name: 'Files that the virus scanner did not pass' }).click();
+  await page.getByText('Eicar-Test-Signature').waitFor();
+  const axe = await new AxeBuilder({ page }).analyze();
+  expect(axe.violations.map(({ id, impact }) => [id, impact])).toEqual([]);
+  await page.getByRole('button', { name: 'Delete: invoice_scan.csv' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await page.getByText('Nothing in quarantine').waitFor();
+  expect(complaints).toEqual([]);
+});
+
 it('shows nothing serious to axe, on any page, light and dark', async () => {
   await page.goto(instance.url);
   const href = await page.getByRole('link', { name: 'catalogue_nov.csv' }).getAttribute('href');
@@ -329,6 +383,8 @@ it('shows nothing serious to axe, on any page, light and dark', async () => {
     '/datasets',
     '/datasets/products',
     '/datasets/products?tab=fields',
+    '/datasets/new',
+    '/quarantine',
     '/profiles',
     '/profiles/products/old-mill',
     '/settings',

@@ -7,8 +7,18 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { openBrowser } from './browser.ts';
-import { eitherDate, japanese, oldMill, products, twoSheets, unclear, type TestFile } from './files.ts';
+import {
+  eitherDate,
+  infected,
+  japanese,
+  oldMill,
+  products,
+  twoSheets,
+  unclear,
+  type TestFile,
+} from './files.ts';
 import { startInstance } from './instance.ts';
+import { addOrdersTable } from './tables.ts';
 
 const folder = process.argv[2] ?? join(import.meta.dirname, '..', '..', 'docs', 'screenshots');
 const wide = { width: 1440, height: 900 };
@@ -112,6 +122,13 @@ try {
   await page.getByRole('button', { name: 'Approve and apply' }).click({ timeout: 90_000 });
   await ends('completed_with_issues');
 
+  await addOrdersTable(instance);
+  await page.goto(`${instance.url}/quarantine`);
+  await shoot(page, 'quarantine-empty-1440-light');
+  await choose(infected('invoice_scan.csv'), 'products');
+  await start(APPLY);
+  await ends('failed');
+
   const pages: [string, string][] = [
     ['imports', '/'],
     ['imports-filtered', '/?state=failed'],
@@ -133,6 +150,8 @@ try {
     ['dataset-records', '/datasets/products'],
     ['dataset-fields', '/datasets/products?tab=fields'],
     ['dataset-empty', '/datasets/clients'],
+    ['dataset-new', '/datasets/new?table=shop.orders'],
+    ['quarantine', '/quarantine'],
     ['profiles', '/profiles'],
     ['profile', '/profiles/products/old-mill'],
     ['settings', '/settings'],
@@ -149,6 +168,8 @@ try {
     'run-paused',
     'settings',
     'dataset-fields',
+    'dataset-new',
+    'quarantine',
   ]);
 
   for (const [size, viewport] of [
