@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Caller } from '../db/access.ts';
+import { keyedFields } from '../datasets/profile.ts';
 import { findDataset } from '../db/datasets.ts';
 import { findStoredImport, type StoredImport } from '../db/imports.ts';
 import { findProfile } from '../db/profiles.ts';
@@ -12,6 +13,7 @@ import {
   refuseUpload,
   type Upload,
 } from '../db/uploads.ts';
+import { missingFaults, type MissingRows } from '../intake/missing.ts';
 import { UploadMissing } from '../storage/errors.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { UploadedPart } from '../storage/objects.ts';
@@ -328,6 +330,18 @@ export async function completeUpload(
   }
   if (upload.expired) throw expired();
   const { policy = 'auto', mode = 'upsert', ...options } = request.options;
+  const missing = options['missing'] as MissingRows | undefined;
+  if (missing !== undefined) {
+    const dataset = await findDataset(deps.pool, caller.tenantId, upload.dataset);
+    const [fault] = dataset ? missingFaults(missing, keyedFields(dataset)) : [];
+    if (fault !== undefined) throw new ApiError(422, 'missing_not_possible', fault);
+    if (missing.action !== 'ignore' && mode !== 'upsert' && mode !== 'update')
+      throw new ApiError(
+        422,
+        'missing_not_possible',
+        `A file imported in mode ${mode} is no full catalogue, so records cannot be missing in it. Use mode upsert or update.`,
+      );
+  }
   if (options.profile !== undefined) {
     if (!(await findProfile(deps.pool, caller.tenantId, upload.dataset, options.profile))) {
       throw new ApiError(

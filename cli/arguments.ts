@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { ParseArgsOptionsConfig } from 'node:util';
+import { guardLimits, missingOptions, type MissingOptions } from './missing-arguments.ts';
 import { Refusal } from './refusal.ts';
 
 const POLICIES = ['auto', 'review', 'guard'];
@@ -11,6 +12,8 @@ export interface ImportOptions {
   profile?: string;
   mode?: string;
   allow_duplicate?: boolean;
+  missing?: MissingOptions;
+  guard?: Record<string, number>;
   atomic?: boolean;
   sheet?: string;
   encoding?: string;
@@ -87,6 +90,10 @@ export function parseImport(command: 'import' | 'plan', argv: string[]): ImportA
       ...(command === 'import' && { policy: { type: 'string' as const } }),
       mode: { type: 'string' },
       'allow-duplicate': { type: 'boolean' },
+      missing: { type: 'string' },
+      scope: { type: 'string', multiple: true },
+      inactive: { type: 'string' },
+      limit: { type: 'string', multiple: true },
       atomic: { type: 'boolean' },
       sheet: { type: 'string' },
       encoding: { type: 'string' },
@@ -108,6 +115,13 @@ export function parseImport(command: 'import' | 'plan', argv: string[]): ImportA
   if (mode !== undefined) options.mode = oneOf(command, 'mode', mode, MODES);
   if (text('profile') !== undefined) options.profile = text('profile')!;
   if (values['allow-duplicate']) options.allow_duplicate = true;
+  const missing = missingOptions(command, {
+    missing: text('missing'),
+    scope: values['scope'] as string[] | undefined,
+    inactive: text('inactive'),
+  });
+  if (missing) options.missing = missing;
+  if (values['limit']) options.guard = guardLimits(command, values['limit'] as string[]);
   if (values['atomic']) options.atomic = true;
   if (text('sheet') !== undefined) options.sheet = text('sheet')!;
   if (text('encoding') !== undefined) options.encoding = text('encoding')!;

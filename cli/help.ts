@@ -5,6 +5,11 @@ const IMPORT_OPTIONS = `  --dataset NAME       where the rows go (required)
   --profile NAME       how this source looks
   --mode M             upsert (default), insert, update or add
   --allow-duplicate    import a file again that was imported before
+  --missing ACTION     what becomes of records that the file, a full catalogue, does not have: ignore (default),
+                       deactivate (with --inactive FIELD=VALUE, such as active=false) or delete
+  --scope CONDITION    which records the file answers for: supplier=ACME (also != ^= < <= > >=; FIELD= and FIELD!= ask
+                       whether it is empty; all of several hold), or written-by-profile
+  --limit NAME=N       a limit of the policy guard: changed, removed, blocked (shares of 1), median (times)
   --atomic             all rows or none: one transaction, refused if a row is blocked
 ${READING}
   --json               print the import as one JSON document`;
@@ -47,9 +52,10 @@ undoes it all the same (never what others refer to). --preview only says what wo
 Checks the proof of a run against the database and prints each check; exit 1 if one fails. --sql prints the statements,
 for anybody to run; --json the proof file: hashes, receipts, accounting, as it was when the run ended.
 `,
-  results: `waybill results ID --kind written|failed|not-processed|unchanged|duplicate
+  results: `waybill results ID --kind written|failed|not-processed|unchanged|duplicate|missing
 
-Prints rows of the file by what came of them, in its own columns, to be imported again.
+Prints rows of the file by what came of them, in its own columns, to be imported again. missing: the records that the
+file did not have, with what became of each.
 `,
   imports:
     'waybill imports [--status S] [--dataset NAME] [--limit N] [--json]\n\nImports, the newest first.\n',

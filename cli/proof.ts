@@ -48,7 +48,7 @@ export async function proofCommand(argv: string[]): Promise<number> {
   });
 }
 
-const KINDS = ['written', 'failed', 'not-processed', 'unchanged', 'duplicate'];
+const KINDS = ['written', 'failed', 'not-processed', 'unchanged', 'duplicate', 'missing'];
 
 /** `waybill results ID --kind K`: those rows of the file, in its own columns, to standard output. */
 export async function resultsCommand(argv: string[]): Promise<number> {

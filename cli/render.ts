@@ -100,6 +100,13 @@ const COUNTED: [string, string][] = [
   ['notProcessed', 'not processed'],
 ];
 
+const MISSING: [string, string][] = [
+  ['missing', 'not in the file'],
+  ['deactivated', 'deactivated'],
+  ['deleted', 'deleted'],
+  ['kept', 'of them left alone'],
+];
+
 /** What a person reads at the end of a run. */
 export function summary(doc: ImportDocument): string {
   const lines = [`Import ${doc.id} into ${plain(doc.dataset)}: ${doc.status.replaceAll('_', ' ')}`];
@@ -108,6 +115,11 @@ export function summary(doc: ImportDocument): string {
     const counted = COUNTED.filter(([name]) => (accounting[name] ?? 0) > 0);
     const said = counted.map(([name, words]) => `${rows(accounting[name]!)} ${words}`).join(', ');
     lines.push(`  ${rows(accounting['input'] ?? 0)} records${said ? `: ${said}` : ''}`);
+    const missing = MISSING.filter(([name]) => (accounting[name] ?? 0) > 0);
+    if (missing.length > 0)
+      lines.push(
+        `  Beside them: ${missing.map(([name, words]) => `${rows(accounting[name]!)} ${words}`).join(', ')}`,
+      );
   }
   if (doc.error) lines.push(`  ${plain(doc.error.message)}`);
   if (doc.status === 'waiting') lines.push(...waitingLines(doc));
@@ -115,8 +127,17 @@ export function summary(doc: ImportDocument): string {
   return `${lines.join('\n')}\n`;
 }
 
+interface GuardExample {
+  kind: string;
+  key: string | null;
+  field: string | null;
+  before: string | null;
+  after: string | null;
+  message: string | null;
+}
+
 /** Why a run waits, as the workflow has put it: a sentence, the guard's reasons, or questions about the mapping. */
-function waitingLines({ id, waitingFor, plan }: ImportDocument): string[] {
+function waitingLines({ id, waitingFor, plan, guard }: ImportDocument): string[] {
   const said = (name: string) => (Array.isArray(waitingFor?.[name]) ? (waitingFor[name] as unknown[]) : []);
   const reasons = [
     ...(typeof waitingFor?.['message'] === 'string' ? [waitingFor['message']] : []),
@@ -125,6 +146,11 @@ function waitingLines({ id, waitingFor, plan }: ImportDocument): string[] {
   ].filter((reason) => reason !== '');
   if (reasons.length === 0) reasons.push(`It waits for a person (${waitingFor?.what ?? 'review'}).`);
   const lines = reasons.map((reason) => `  ${plain(reason)}`);
+  const examples = (guard as { examples?: GuardExample[] } | null | undefined)?.examples ?? [];
+  for (const { kind, key, field, before, after, message } of examples)
+    lines.push(
+      `    ${kind}: ${plain(key ?? '(no key)')}${field === null ? '' : `, ${plain(field)} ${plain(before ?? 'empty')} -> ${plain(after ?? 'empty')}`}${message === null ? '' : `, ${plain(message)}`}`,
+    );
   if (plan) lines.push(`  waybill apply ${id}   or   waybill discard ${id}`);
   return lines;
 }

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { withClient } from './connect.ts';
-import { ledgerRows, type Fate } from './ledger.ts';
+import { ledgerRows, missingRows, type Fate } from './ledger.ts';
+import { missingTable } from './missing-table.ts';
 import { planTable } from './plan.ts';
 
 /** The result files of a run; `duplicate` and `unchanged` are asked for by their own names. */
@@ -57,6 +58,44 @@ export async function* resultRows(
     if (page.length < size) return;
     after = page.at(-1)!.record;
   }
+}
+
+/** Records that were missing, a page at a time: what came of each, and its values as they were, as text by column. */
+export async function* missingRecords(
+  pool: pg.Pool,
+  run: { importId: string; lockKey: number },
+): AsyncGenerator<
+  { seq: number; fate: Fate; message: string | null; before: Record<string, string | null> }[]
+> {
+  const rows = missingRows(run.importId, run.lockKey, {
+    columns: ['to_jsonb(p) as whole'],
+    only: 'p._seq > $1',
+  });
+  for (let after = 0; ;) {
+    const page = await pool.query<{
+      seq: number;
+      fate: Fate;
+      message: string | null;
+      before: Record<string, string | null>;
+    }>(
+      `select _seq as seq, fate, message, (select coalesce(jsonb_object_agg(substr(k, 3), v), '{}') from jsonb_each_text(whole) e (k, v) where k like 'r\\_%') as before
+       from (${rows} order by p._seq limit ${PAGE.indexed}) l order by _seq`,
+      [after],
+    );
+    if (page.rows.length > 0) yield page.rows;
+    if (page.rows.length < PAGE.indexed) return;
+    after = page.rows.at(-1)!.seq;
+  }
+}
+
+/** True where the import looked for missing records, and what it found is (still) there. */
+export async function hasMissing(pool: pg.Pool, lockKey: number): Promise<boolean> {
+  const [row] = (
+    await pool.query<{ there: boolean }>('select to_regclass($1) is not null as there', [
+      missingTable(lockKey),
+    ])
+  ).rows;
+  return row!.there;
 }
 
 /** True where the ledger of an import is (still) there. */

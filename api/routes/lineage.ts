@@ -7,7 +7,7 @@ import type { StoredImport } from '../../db/imports.ts';
 import type { Fate } from '../../db/ledger.ts';
 import { findRow, recordHistory, type RowOutcome } from '../../db/lineage.ts';
 import { proofChecks, runProof } from '../../db/proof.ts';
-import { hasLedger, resultRows, type ResultKind } from '../../db/results.ts';
+import { hasLedger, hasMissing, missingRecords, resultRows, type ResultKind } from '../../db/results.ts';
 import { describeTarget, turnOf } from '../../db/target.ts';
 import { csvLine } from '../../intake/csv-line.ts';
 import { openOriginal } from '../canonical.ts';
@@ -73,6 +73,17 @@ export function registerLineage(router: Router, deps: ApiDeps): void {
 
   serve(router, deps, routes.downloadResults, async ({ params: { id, kind }, caller, res }) => {
     const stored = await importOf(deps, caller, id);
+    if (kind === 'missing') {
+      const dataset = await findDataset(pool, caller.tenantId, stored.dataset, stored.datasetVersion);
+      if (!dataset || !(await hasMissing(pool, stored.lockKey)))
+        throw new ApiError(
+          409,
+          'no_missing',
+          'This import did not look for records that its file does not have, or what it found is no longer kept.',
+          { importId: id },
+        );
+      return sendMissing(deps, stored, dataset, res);
+    }
     if (!(await hasLedger(pool, stored.lockKey))) {
       throw new ApiError(
         409,
@@ -213,6 +224,42 @@ async function originalOf(
   }
 }
 
+async function sendMissing(
+  deps: ApiDeps,
+  stored: StoredImport,
+  dataset: Dataset,
+  res: Response,
+): Promise<typeof answered> {
+  const closed = new AbortController();
+  res.on('close', () => closed.abort());
+  try {
+    startFile(stored, 'missing', res);
+    res.write('\ufeff' + csvLine(['outcome', 'message', ...dataset.fields.map(({ name }) => name)]));
+    for await (const page of missingRecords(deps.pool, { importId: stored.id, lockKey: stored.lockKey })) {
+      const text = page
+        .map(({ fate, message, before }) =>
+          csvLine([fate, message ?? '', ...dataset.fields.map(({ column }) => before[column] ?? '')]),
+        )
+        .join('');
+      if (!res.write(text)) await once(res, 'drain', { signal: closed.signal });
+    }
+    res.end();
+  } catch (error) {
+    if (!closed.signal.aborted) deps.log.warn({ err: error, import: stored.id }, 'result file broken off');
+    res.destroy();
+  }
+  return answered;
+}
+
+function startFile(stored: StoredImport, kind: string, res: Response): void {
+  const name = `${stored.fileName.replace(/(\.\w{1,5}){1,2}$/, '')}-${kind}.csv`;
+  res.status(200).set({
+    'cache-control': 'no-store',
+    'content-type': 'text/csv; charset=utf-8',
+    'content-disposition': `attachment; filename="${kind}.csv"; filename*=UTF-8''${encodeURIComponent(name)}`,
+  });
+}
+
 async function sendResults(
   deps: ApiDeps,
   stored: StoredImport,
@@ -223,12 +270,7 @@ async function sendResults(
   res.on('close', () => closed.abort());
   const file = await openOriginal(deps, stored, closed.signal);
   try {
-    const name = `${stored.fileName.replace(/(\.\w{1,5}){1,2}$/, '')}-${kind}.csv`;
-    res.status(200).set({
-      'cache-control': 'no-store',
-      'content-type': 'text/csv; charset=utf-8',
-      'content-disposition': `attachment; filename="${kind}.csv"; filename*=UTF-8''${encodeURIComponent(name)}`,
-    });
+    startFile(stored, kind, res);
     res.write('\ufeff' + csvLine(file.manifest.columns.map((column) => column.original || column.name)));
     for await (const page of resultRows(deps.pool, { importId: stored.id, lockKey: stored.lockKey }, kind)) {
       const read = await file.records(page.filter(({ raw }) => raw === null));

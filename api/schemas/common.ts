@@ -107,7 +107,17 @@ export const Accounting = z
     skipped: count,
     failed: count,
     notProcessed: count,
+    missing: count.optional().meta({ description: 'Records that the file does not have.' }),
+    deactivated: count.optional(),
+    deleted: count.optional(),
+    kept: count.optional().meta({
+      description: 'Missing records that were left alone: changed since the plan, referred to, or refused.',
+    }),
   })
-  .meta({ id: 'Accounting', description: '`input` is the sum of all the others.' });
+  .meta({
+    id: 'Accounting',
+    description:
+      '`input` is the sum of all that follow, up to `notProcessed`. The last four are counted beside it, of imports that look for missing records.',
+  });
 
 export const Message = z.object({ code: z.string(), message: z.string() });

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { GuardLimits, Missing } from '../../datasets/missing-schema.ts';
 import { ColumnTypes } from '../../datasets/profile.ts';
 import { IdempotencyKey, ImportId, importParams, Mode, Name, Policy, route, Status } from './common.ts';
 
@@ -24,6 +25,10 @@ export const ImportOptions = z
     profile: Name.optional(),
     mode: Mode.optional().meta({ description: 'Default `upsert`.' }),
     allow_duplicate: z.boolean().optional(),
+    missing: Missing.optional(),
+    guard: GuardLimits.optional().meta({
+      description: 'Limits of the policy `guard` for this import, instead of those of its profile.',
+    }),
     atomic: z.boolean().optional().meta({
       description:
         'All rows or none: one transaction, refused if a row is blocked. Above WAYBILL_ATOMIC_ROWS rows (a million) it goes in by batches and is undone if it does not get through. Default: what the profile says.',

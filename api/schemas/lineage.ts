@@ -149,7 +149,10 @@ export const downloadResults = route({
     'Rows of the file that were written, failed or were not processed: in its own columns, to be imported again',
   role: 'viewer',
   params: importParams.extend({
-    kind: z.enum(['written', 'failed', 'not-processed', 'unchanged', 'duplicate']),
+    kind: z.enum(['written', 'failed', 'not-processed', 'unchanged', 'duplicate', 'missing']).meta({
+      description:
+        '`missing`: records that the file did not have, in the fields of the dataset, with what became of each.',
+    }),
   }),
   answer: {
     status: 200,
