@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { patternFault } from '../intake/date-pattern.ts';
 import type { MappedField, Mapping, ProfileRules } from '../intake/types.ts';
 import { missingFaults } from '../intake/missing.ts';
 import { GuardLimits, Missing } from './missing-schema.ts';
@@ -8,6 +9,20 @@ import type { Dataset } from './types.ts';
 export const ColumnFormat = z.strictObject({
   decimal: z.enum(['.', ',']).optional().meta({ description: 'The decimal mark.' }),
   date: z.enum(['YMD', 'DMY', 'MDY']).optional().meta({ description: 'The order of year, month and day.' }),
+  pattern: z
+    .string()
+    .min(1)
+    .max(60)
+    .superRefine((pattern, context) => {
+      const fault = patternFault(pattern);
+      if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+    })
+    .optional()
+    .meta({
+      description:
+        "Dates are written in this way and in no other: yyyy yy, MM M MMM, dd d, EEE, HH H or hh h with a, mm, ss, SSS, XXX; other letters in quotes. `dd.MM.yyyy`, `yyyy/MM/dd HH:mm`, `yyyy-MM-dd'T'HH:mm:ssXXX`.",
+      examples: ['dd.MM.yyyy', 'yyyy/MM/dd HH:mm'],
+    }),
 });
 
 /** Types of columns, by their names. */
@@ -240,6 +255,8 @@ export function profileFaults(document: ProfileDocument, dataset: Dataset): Prof
     const path = `fields.${name}`;
     const known = field(name);
     if (!known) say(path, `There is no field "${name}" in ${dataset.name}.`);
+    if (known && said?.format?.pattern !== undefined && known.type !== 'date' && known.type !== 'timestamp')
+      say(path, `${name} is no date, so that a pattern of dates says nothing about it.`);
     if (!said) {
       if (known?.required) say(path, `${name} is required: it needs a column or a constant.`);
       continue;

@@ -1,3 +1,4 @@
+import { datePattern, type PatternDate } from './date-pattern.ts';
 import { parseDate, parseTimestamp } from './dates.ts';
 import { compareDecimals, decimalFits, normaliseNumber } from './numbers.ts';
 import { compileCells, type PrepareCell } from './profile/cells.ts';
@@ -25,14 +26,21 @@ export interface CompiledRule extends FieldRule {
   sheet: boolean;
   /** What a profile does to a cell first; null where it does nothing. */
   prepare: PrepareCell | null;
+  /** The one way in which its dates are written, where somebody has said it. */
+  readDate: ((text: string) => PatternDate | null) | null;
 }
 
 const BIGINT_MAX = '9223372036854775807';
 const BIGINT_MIN = '-9223372036854775808';
 
 export function compileRule(rule: FieldRule, header: string | null, sheet = false): CompiledRule {
-  const prepare = rule.column === null ? null : compileCells(rule);
-  return { ...rule, header, ...compileLimits(rule), sheet, prepare };
+  const dated = rule.type === 'date' || rule.type === 'timestamp';
+  const pattern = dated && rule.column !== null ? rule.format?.pattern : undefined;
+  const readDate = pattern === undefined ? null : datePattern(pattern);
+  // No short way for cells of a pattern: other dates are none here.
+  const prepare =
+    rule.column === null ? null : (compileCells(rule) ?? (readDate ? (text: string) => text : null));
+  return { ...rule, header, ...compileLimits(rule), sheet, prepare, readDate };
 }
 
 /** Judges one cell. The reader's threads have a shorter way for plain cells, which must come to the same. */
@@ -80,6 +88,7 @@ function checkType(rule: CompiledRule, source: string, plain: string): { value: 
       return { value: truth ? 't' : 'f' };
     }
     case 'date': {
+      if (rule.readDate) return checkPattern(rule, plain);
       const midnight = /[T ]0{1,2}:00(?::00(?:\.0+)?)?Z?$/u;
       const date = parseDate(plain.replace(midnight, ''), rule.format?.date);
       if (!date)
@@ -90,6 +99,7 @@ function checkType(rule: CompiledRule, source: string, plain: string): { value: 
       return { value: date };
     }
     case 'timestamp': {
+      if (rule.readDate) return checkPattern(rule, plain);
       const moment = parseTimestamp(plain, rule.format?.date);
       if (!moment)
         return {
@@ -106,6 +116,27 @@ function checkType(rule: CompiledRule, source: string, plain: string): { value: 
     case 'phone':
       return checkPhone(rule, plain);
   }
+}
+
+/** How the reader of workbooks writes dates, whatever they look like in the sheet. */
+const SHEET_DATE = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?))?$/u;
+const MIDNIGHT = /^00:00:00(?:\.0+)?/u;
+
+function checkPattern(rule: CompiledRule, plain: string): { value: string } | Fault {
+  const cell = rule.sheet ? SHEET_DATE.exec(plain) : null;
+  const found = cell ? { date: parseDate(cell[1]!), time: cell[2] ?? null } : rule.readDate!(plain);
+  const { name, type } = rule;
+  if (found?.date && type === 'timestamp') {
+    const moment = parseTimestamp(`${found.date}T${found.time ?? '00:00:00'}`);
+    if (moment) return { value: moment };
+  }
+  // A date has no time that could be kept.
+  if (found?.date && type === 'date' && (found.time === null || MIDNIGHT.test(`${found.time}:00`)))
+    return { value: found.date };
+  return {
+    code: type === 'date' ? 'not_date' : 'not_timestamp',
+    message: `${name} must be a date that exists, written as ${rule.format!.pattern!}, not "${shown(plain)}".`,
+  };
 }
 
 function checkPhone(rule: CompiledRule, plain: string): { value: string } | Fault {

@@ -27,6 +27,10 @@ const MONTHS: Record<string, number> = {
   des: 12,
   dez: 12,
 };
+
+/** Of a name that begins as months do in English, German or Indonesian. */
+export const monthNamed = (name: string): number | null => MONTHS[name.slice(0, 3).toLowerCase()] ?? null;
+
 const TIME =
   /^(\d{1,2}):(\d{2})(?::(\d{2})([.,]\d{1,9})?)?\s*(?:([AP])\.?M\.?)?\s*(Z|[+-]\d{2}(?::?\d{2})?)?$/iu;
 /** First years of the Japanese eras. */
@@ -53,7 +57,7 @@ export function parseDate(text: string, order: DateOrder = 'YMD'): string | null
   }
   const named = NAMED.exec(plain);
   if (named) {
-    const month = MONTHS[(named[2] ?? named[4])!.slice(0, 3).toLowerCase()];
+    const month = monthNamed((named[2] ?? named[4])!);
     return month ? iso(Number(named[3] ?? named[6]), month, Number(named[1] ?? named[5])) : null;
   }
   const numeric = NUMERIC.exec(plain);
@@ -86,14 +90,14 @@ export function parseTimestamp(text: string, order: DateOrder = 'YMD'): string |
 }
 
 /** `+09`, `+0900` and `+09:00` as the last of them; null where there is no such zone. */
-function zoneOf(text: string): string | null {
+export function zoneOf(text: string): string | null {
   if (text.toUpperCase() === 'Z') return 'Z';
   const hours = text.slice(1, 3);
   const minutes = text.slice(3).replace(':', '') || '00';
   return Number(hours) > 15 || Number(minutes) > 59 ? null : `${text[0]}${hours}:${minutes}`;
 }
 
-function iso(year: number, month: number, day: number): string | null {
+export function iso(year: number, month: number, day: number): string | null {
   if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) return null;
   return `${String(year).padStart(4, '0')}-${two(month)}-${two(day)}`;
 }

@@ -225,6 +225,7 @@ export function differentReadings(rules: FieldRule[], rows: PreviewRow[]): TwoRe
 
 function waysToRead(rule: FieldRule): { format: ColumnFormat; read: (text: string) => string | null }[] {
   if (rule.type === 'date' || rule.type === 'timestamp') {
+    if (rule.format?.pattern !== undefined) return [];
     const parse = rule.type === 'date' ? parseDate : parseTimestamp;
     return (['YMD', 'DMY', 'MDY'] as const).map((date: DateOrder) => ({
       format: { date },

@@ -152,6 +152,8 @@ export interface FieldSpec extends FieldLimits {
 export interface ColumnFormat {
   decimal?: '.' | ',';
   date?: 'YMD' | 'DMY' | 'MDY';
+  /** Dates are written in this way and in no other: `dd.MM.yyyy`, `yyyy/MM/dd HH:mm`. */
+  pattern?: string;
 }
 
 /**

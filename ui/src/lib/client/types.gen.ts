@@ -15,6 +15,11 @@ export type ImportOptions = {
      */
     mode?: 'upsert' | 'insert' | 'update' | 'add';
     allow_duplicate?: boolean;
+    missing?: Missing;
+    /**
+     * Limits of the policy `guard` for this import, instead of those of its profile.
+     */
+    guard?: GuardLimits;
     /**
      * All rows or none: one transaction, refused if a row is blocked. Above WAYBILL_ATOMIC_ROWS rows (a million) it goes in by batches and is undone if it does not get through. Default: what the profile says.
      */
@@ -47,33 +52,6 @@ export type ImportOptions = {
      * 1-based physical line (row of the sheet); 0 says that the file has no header.
      */
     header_row?: number;
-};
-
-export type FileReading = {
-    sheet?: string;
-    /**
-     * A WHATWG encoding label.
-     */
-    encoding?: string;
-    delimiter?: string;
-    /**
-     * One character, or '' for no quoting.
-     */
-    quote?: string;
-    /**
-     * 1-based physical line (row of the sheet); 0 says that the file has no header.
-     */
-    header_row?: number;
-    /**
-     * The last lines are records even where they look like totals or notes.
-     */
-    keep_footer?: boolean;
-    /**
-     * Types of columns, by their names; the others are found in the cells.
-     */
-    types?: {
-        [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
-    };
 };
 
 /**
@@ -118,6 +96,33 @@ export type GuardLimits = {
      * How many times a number's middle value may grow or shrink: 3.
      */
     median?: number;
+};
+
+export type FileReading = {
+    sheet?: string;
+    /**
+     * A WHATWG encoding label.
+     */
+    encoding?: string;
+    delimiter?: string;
+    /**
+     * One character, or '' for no quoting.
+     */
+    quote?: string;
+    /**
+     * 1-based physical line (row of the sheet); 0 says that the file has no header.
+     */
+    header_row?: number;
+    /**
+     * The last lines are records even where they look like totals or notes.
+     */
+    keep_footer?: boolean;
+    /**
+     * Types of columns, by their names; the others are found in the cells.
+     */
+    types?: {
+        [key: string]: 'text' | 'integer' | 'decimal' | 'boolean' | 'date' | 'timestamp' | 'email' | 'url' | 'phone';
+    };
 };
 
 export type RevertOnConflict = {
@@ -417,6 +422,10 @@ export type Profile = {
                  * The order of year, month and day.
                  */
                 date?: 'YMD' | 'DMY' | 'MDY';
+                /**
+                 * Dates are written in this way and in no other: yyyy yy, MM M MMM, dd d, EEE, HH H or hh h with a, mm, ss, SSS, XXX; other letters in quotes. `dd.MM.yyyy`, `yyyy/MM/dd HH:mm`, `yyyy-MM-dd'T'HH:mm:ssXXX`.
+                 */
+                pattern?: string;
             };
             /**
              * From the text in the cell to the text to read instead. "" as a result empties it.
@@ -650,7 +659,7 @@ export type WaitingFor = {
 };
 
 /**
- * `input` is the sum of all the others.
+ * `input` is the sum of all that follow, up to `notProcessed`. The last four are counted beside it, of imports that look for missing records.
  */
 export type Accounting = {
     input: number;
@@ -663,6 +672,16 @@ export type Accounting = {
     skipped: number;
     failed: number;
     notProcessed: number;
+    /**
+     * Records that the file does not have.
+     */
+    missing?: number;
+    deactivated?: number;
+    deleted?: number;
+    /**
+     * Missing records that were left alone: changed since the plan, referred to, or refused.
+     */
+    kept?: number;
 };
 
 export type Import = {
@@ -948,6 +967,10 @@ export type MappedField = {
          * The order of year, month and day.
          */
         date?: 'YMD' | 'DMY' | 'MDY';
+        /**
+         * Dates are written in this way and in no other: yyyy yy, MM M MMM, dd d, EEE, HH H or hh h with a, mm, ss, SSS, XXX; other letters in quotes. `dd.MM.yyyy`, `yyyy/MM/dd HH:mm`, `yyyy-MM-dd'T'HH:mm:ssXXX`.
+         */
+        pattern?: string;
     };
     /**
      * From the text in the cell to the text to read instead. "" as a result empties it.
@@ -1073,6 +1096,10 @@ export type MappingPreview = {
              * The order of year, month and day.
              */
             date?: 'YMD' | 'DMY' | 'MDY';
+            /**
+             * Dates are written in this way and in no other: yyyy yy, MM M MMM, dd d, EEE, HH H or hh h with a, mm, ss, SSS, XXX; other letters in quotes. `dd.MM.yyyy`, `yyyy/MM/dd HH:mm`, `yyyy-MM-dd'T'HH:mm:ssXXX`.
+             */
+            pattern?: string;
         };
     }>;
     mapping: Mapping;
@@ -1134,6 +1161,10 @@ export type MappingPreview = {
                  * The order of year, month and day.
                  */
                 date?: 'YMD' | 'DMY' | 'MDY';
+                /**
+                 * Dates are written in this way and in no other: yyyy yy, MM M MMM, dd d, EEE, HH H or hh h with a, mm, ss, SSS, XXX; other letters in quotes. `dd.MM.yyyy`, `yyyy/MM/dd HH:mm`, `yyyy-MM-dd'T'HH:mm:ssXXX`.
+                 */
+                pattern?: string;
             };
             value: string;
         }>;
@@ -2378,6 +2409,10 @@ export type TryMappingData = {
                  * The order of year, month and day.
                  */
                 date?: 'YMD' | 'DMY' | 'MDY';
+                /**
+                 * Dates are written in this way and in no other: yyyy yy, MM M MMM, dd d, EEE, HH H or hh h with a, mm, ss, SSS, XXX; other letters in quotes. `dd.MM.yyyy`, `yyyy/MM/dd HH:mm`, `yyyy-MM-dd'T'HH:mm:ssXXX`.
+                 */
+                pattern?: string;
             };
             /**
              * From the text in the cell to the text to read instead. "" as a result empties it.
@@ -3113,6 +3148,10 @@ export type ConfirmMappingData = {
                  * The order of year, month and day.
                  */
                 date?: 'YMD' | 'DMY' | 'MDY';
+                /**
+                 * Dates are written in this way and in no other: yyyy yy, MM M MMM, dd d, EEE, HH H or hh h with a, mm, ss, SSS, XXX; other letters in quotes. `dd.MM.yyyy`, `yyyy/MM/dd HH:mm`, `yyyy-MM-dd'T'HH:mm:ssXXX`.
+                 */
+                pattern?: string;
             };
             /**
              * From the text in the cell to the text to read instead. "" as a result empties it.
@@ -3559,7 +3598,10 @@ export type DownloadResultsData = {
          * Id of the import; the same as its upload, its job and its workflow.
          */
         id: string;
-        kind: 'written' | 'failed' | 'not-processed' | 'unchanged' | 'duplicate';
+        /**
+         * `missing`: records that the file did not have, in the fields of the dataset, with what became of each.
+         */
+        kind: 'written' | 'failed' | 'not-processed' | 'unchanged' | 'duplicate' | 'missing';
     };
     query?: never;
     url: '/api/imports/{id}/results/{kind}';
