@@ -177,6 +177,30 @@ export const en = {
       nothingYet: 'Nothing has been written yet.',
       because: (reason: string) => `It stopped because: ${reason}`,
       notYours: 'Somebody with the role of approver decides.',
+      example: {
+        removed: 'Not in the file:',
+        changed: 'Changes:',
+        blocked: 'Blocked:',
+        median: 'Moves most:',
+      },
+      from: (field: string, before: string | null, after: string | null) =>
+        `${field}: ${before ?? 'empty'} → ${after ?? 'empty'}`,
+    },
+    missing: {
+      title: 'Records that the file does not have',
+      planned: (n: number) =>
+        count(
+          n,
+          '1 record that the file does not have will be deactivated or deleted.',
+          `${number(n)} records that the file does not have will be deactivated or deleted.`,
+        ),
+      name: { missing: 'missing', deactivated: 'deactivated', deleted: 'deleted', kept: 'left alone' },
+      help: {
+        missing: 'In the scope of this source, and not in its file',
+        deactivated: 'Set inactive by this run',
+        deleted: 'Removed by this run; undoing it brings them back',
+        kept: 'Changed since the check, referred to by others, or refused by the table',
+      },
     },
     temporal: 'Open in Temporal',
     tabs: {
@@ -603,6 +627,7 @@ export const en = {
       'not-processed': 'Not processed',
       unchanged: 'Unchanged',
       duplicate: 'Duplicates',
+      missing: 'Missing records',
     },
   },
   revert: {

@@ -184,6 +184,24 @@ export const ja: Messages = {
       nothingYet: 'まだ何も書き込んでいません。',
       because: (reason) => `止まった理由：${reason}`,
       notYours: '承認者の権限を持つ人が決めます。',
+      example: {
+        removed: 'ファイルにない：',
+        changed: '変更：',
+        blocked: 'エラー：',
+        median: '変化が大きい：',
+      },
+      from: (field, before, after) => `${field}：${before ?? '空'} → ${after ?? '空'}`,
+    },
+    missing: {
+      title: 'ファイルにないレコード',
+      planned: (n) => `ファイルにない ${number(n)} 件のレコードを無効化または削除します。`,
+      name: { missing: 'ファイルにない', deactivated: '無効化', deleted: '削除', kept: '変更せず' },
+      help: {
+        missing: 'この取り込み元の対象範囲にあり、ファイルにはないレコード',
+        deactivated: 'この取り込みで無効にしました',
+        deleted: 'この取り込みで削除しました。取り消すと元に戻ります',
+        kept: '確認後に変更された、ほかから参照されている、またはテーブルが拒否したもの',
+      },
     },
     temporal: 'Temporal で開く',
     tabs: {
@@ -631,6 +649,7 @@ export const ja: Messages = {
       'not-processed': '未処理の行',
       unchanged: '変更なしの行',
       duplicate: '重複した行',
+      missing: 'ファイルにないレコード',
     },
   },
   revert: {
