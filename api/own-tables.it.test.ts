@@ -233,6 +233,28 @@ describe('rules that a person adds', () => {
   });
 });
 
+describe('columns for which different texts are equal', () => {
+  it('take their rows by a key of another collation, and what the database finds equal is unchanged', async () => {
+    await app.owner.unsafe(`
+      create collation shop.any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+      create table shop.brands (code text collate shop.any_case primary key, label text collate shop.any_case);
+      create unique index brands_code on shop.brands (lower(code) collate "C");
+      insert into shop.brands values ('Acme', 'Tools'), ('Bolt', 'Nuts');
+      select waybill.grant_target('default', 'shop.brands')`);
+    await add(await introspect({ schema: 'shop', table: 'brands' }));
+    const run = await load('brands', 'code,label\nACME,TOOLS\nbolt,Screws\nCog,wheels\ncog,Wheels\n');
+    expect(run).toMatchObject({
+      status: 'completed',
+      accounting: { created: 1, updated: 1, unchanged: 1, duplicates: 1 },
+    });
+    expect(await app.owner`select code, label from shop.brands order by lower(code) collate "C"`).toEqual([
+      { code: 'Acme', label: 'Tools' },
+      { code: 'Bolt', label: 'Screws' },
+      { code: 'cog', label: 'Wheels' },
+    ]);
+  });
+});
+
 describe('a file of which no row is good', () => {
   it('ends early, with the one reason that explains most', async () => {
     const before = await app.owner`select count(*)::int as count from catalog.products`;

@@ -158,6 +158,36 @@ describe('a table made a dataset', () => {
   });
 });
 
+describe('a collation for which different texts are equal', () => {
+  it('makes no key, and says what would; an index of another collation over the column does', async () => {
+    await make(
+      `create collation public.any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+       create table public.brands (code text collate public.any_case primary key, label text)`,
+      'public.brands',
+    );
+    // It is as this test takes it to be.
+    await owner.query(`insert into public.brands values ('Acme', 'x')`);
+    await expect(owner.query(`insert into public.brands values ('ACME', 'y')`)).rejects.toThrow(
+      /duplicate key/,
+    );
+
+    await expect(propose('public', 'brands')).rejects.toThrow(
+      /brands_pkey: its collation takes different texts for equal.*Make a unique index with another collation/,
+    );
+    await expect(propose('public', 'brands', { key: 'brands_pkey' })).rejects.toThrow(NoKey);
+    // Neither is a dataset that was saved before the column got its collation.
+    await expect(describeTarget(pool, 'public', 'brands', 'brands_pkey', 'default')).rejects.toThrow(
+      /brands_pkey compares text by a collation for which different texts are equal/,
+    );
+
+    await owner.query(`create unique index brands_code on public.brands (lower(code) collate "C")`);
+    const { dataset } = await propose('public', 'brands');
+    expect(dataset.key).toEqual({ fields: ['code'], index: 'brands_code' });
+    const target = await describeTarget(pool, 'public', 'brands', 'brands_code', 'default');
+    expect(target.key.map(({ expression }) => expression)).toEqual([expect.stringContaining('lower(code)')]);
+  });
+});
+
 describe('tables that are no targets', () => {
   it('are refused by code and by grants', async () => {
     await owner.query(`

@@ -99,7 +99,8 @@ const WHY: Record<string, string> = {
   not_valid: 'it is not valid (an earlier attempt to make it failed).',
   deferrable: 'it is deferrable.',
   partial: 'it covers a part of the rows only.',
-  folds: 'its collation takes different texts for equal.',
+  folds:
+    'its collation takes different texts for equal, and an import tells keys apart by their text. Make a unique index with another collation beside it, such as (lower(code) collate "C").',
   computed: 'the database computes a column of it.',
   numbered: 'the database numbers a column of it by itself.',
   no_tenant:
