@@ -37,7 +37,7 @@ export function createLoadActivities(deps: ActivityDeps) {
         plan.counts.blocked + plan.counts.duplicates > 0 ||
         (await stagingHasIssues(pool, request.lockKey, request.incarnation))
       ) {
-        await recordIssues(pool, input.importId, request.lockKey);
+        await recordIssues(pool, input.importId, request.lockKey, signal);
       }
       // Nobody will look at it: refused at once. Otherwise a person is asked, who cannot approve it as it is.
       if (request.policy === 'auto') await mustBeWhole(pool, input.importId);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { Context } from '@temporalio/activity';
+import { withCancellable } from '../db/connect.ts';
 import { finishImport, proveImport } from '../db/control.ts';
 import { recordIssues, reportRows } from '../db/issues-of-plan.ts';
 import { proofChecks } from '../db/proof.ts';
@@ -22,12 +23,16 @@ export function createNotifyActivities(deps: ActivityDeps) {
       const keys = objectKeys(row.tenant_id, row.import_id);
       const manifest = await readManifest(deps, row);
 
-      // The ledger's index: look-ups by record, and the proof that no record is in it twice.
-      await indexLedger(pool, row.lock_key);
-      const proof = await proveImport(pool, input.importId);
+      // A pause does not wait for these: they hold no lock of the import's, and are done again.
+      const proof = await withCancellable(pool, signal, async (client) => {
+        // The ledger's index: look-ups by record, and the proof that no record is in it twice.
+        await indexLedger(client, row.lock_key);
+        return proveImport(client, input.importId);
+      });
       const { accounting } = proof;
       const refused = accounting['blocked']! + accounting['stale']! + accounting['failed']!;
-      if (refused + accounting['duplicates']! > 0) await recordIssues(pool, input.importId, row.lock_key);
+      if (refused + accounting['duplicates']! > 0) 
+        await recordIssues(pool, input.importId, row.lock_key, signal);
       if (refused > 0) {
         const rows = reportRows(pool, row.import_id, row.lock_key);
         await store.write(keys.errors, Readable.from(errorReport(deps, row, manifest, rows, signal)), {

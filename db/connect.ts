@@ -73,13 +73,13 @@ export async function withTransaction<T>(
  * Runs `work` on one connection whose statement under way is cancelled at the server when `signal` aborts: a
  * statement of planning takes seconds, a pause must not.
  */
-export async function withCancellableTransaction<T>(
+export async function withCancellable<T>(
   pool: pg.Pool,
   signal: AbortSignal | undefined,
   work: (client: pg.PoolClient) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted();
-  return withTransaction(pool, async (client) => {
+  return withClient(pool, async (client) => {
     const pid = (client as unknown as { processID: number }).processID;
     const cancel = () => void pool.query('select pg_cancel_backend($1)', [pid]).catch(() => {});
     signal?.addEventListener('abort', cancel, { once: true });
@@ -92,6 +92,20 @@ export async function withCancellableTransaction<T>(
     }
   });
 }
+
+/** Like `withCancellable`, inside BEGIN and COMMIT. */
+export const withCancellableTransaction = <T>(
+  pool: pg.Pool,
+  signal: AbortSignal | undefined,
+  work: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> =>
+  withCancellable(pool, signal, async (client) => {
+    await client.query('begin');
+    const result = await work(client);
+    signal?.throwIfAborted();
+    await client.query('commit');
+    return result;
+  });
 
 /** A name as SQL, quoted. */
 export const quoteName = (name: string): string => '"' + name.replaceAll('"', '""') + '"';

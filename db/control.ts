@@ -171,7 +171,7 @@ export interface Proof {
   checks: { name: string; ok: boolean; found: number; expected: number }[];
 }
 
-export async function proveImport(pool: pg.Pool, importId: string): Promise<Proof> {
+export async function proveImport(pool: pg.Pool | pg.PoolClient, importId: string): Promise<Proof> {
   return (await pool.query<{ proof: Proof }>('select waybill.prove($1) as proof', [importId])).rows[0]!.proof;
 }
 

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { withTransaction } from './connect.ts';
+import { withCancellableTransaction } from './connect.ts';
 import { planTable } from './plan.ts';
 
 /** How many issues the database keeps; the error report has them all. */
@@ -9,9 +9,14 @@ export const KEPT = 1000;
  * Writes the first issues of the plan, in the order of the file, and exact counts of all of them; with the outcomes
  * that apply left behind, once there are any. Replaces what was there.
  */
-export async function recordIssues(pool: pg.Pool, importId: string, lockKey: number): Promise<void> {
+export async function recordIssues(
+  pool: pg.Pool,
+  importId: string,
+  lockKey: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const plan = planTable(lockKey);
-  await withTransaction(pool, async (client) => {
+  await withCancellableTransaction(pool, signal, async (client) => {
     await client.query('delete from waybill.issues where import_id = $1', [importId]);
     await client.query('delete from waybill.issue_counts where import_id = $1', [importId]);
     const all = `

@@ -468,7 +468,7 @@ export async function storePlan(
  * The ledger's index, made once at the end: look-ups by record, and half the proof, for it is unique. Where it cannot
  * be made because a record is there twice, it is left out and the proof says so.
  */
-export async function indexLedger(pool: pg.Pool, lockKey: number): Promise<void> {
+export async function indexLedger(pool: pg.Pool | pg.PoolClient, lockKey: number): Promise<void> {
   try {
     await pool.query(
       `create unique index if not exists plan_${lockKey}_record on ${planTable(lockKey)} (_record)`,
