@@ -206,41 +206,45 @@ export class RowWriter {
     this.out[this.at++] = TAB;
   }
 
+  /** Two digits at a time: four numbers stand before every row. */
   private number(value: number): void {
     const out = this.out;
-    let width = 1;
-    for (let bound = 10; bound <= value; bound *= 10) width++;
     let rest = value;
-    for (let at = this.at + width - 1; at >= this.at; at--) {
-      const next = rest < 0x7fffffff ? (rest / 10) | 0 : Math.floor(rest / 10);
-      out[at] = ZERO + rest - next * 10;
+    let at = (this.at += widthOf(value));
+    while (rest >= 100) {
+      const next = rest < 0x7fffffff ? (rest / 100) | 0 : Math.floor(rest / 100);
+      const pair = rest - next * 100;
+      const tens = (pair * 205) >> 11;
+      out[--at] = ZERO + pair - tens * 10;
+      out[--at] = ZERO + tens;
       rest = next;
     }
-    this.at += width;
+    const tens = (rest * 205) >> 11;
+    out[--at] = ZERO + rest - tens * 10;
+    if (tens > 0) out[--at] = ZERO + tens;
   }
 
   private cell(scanner: RecordScanner, column: Column): void {
-    if (column.index < 0) {
-      if (column.rule.extras) return this.extras(scanner, column);
-      if (column.constantFault) this.fault(column, column.constantFault, column.rule.constant ?? null);
-      else if (column.constant) {
-        this.reserve(column.constant.length);
-        this.at += column.constant.copy(this.out, this.at);
-      }
-      return;
+    const at = column.index * 3;
+    const { bounds } = scanner;
+    if (column.direct && (bounds[at + 2]! & ESCAPED) === 0) {
+      if (this.copyDirect(scanner.window, bounds[at]!, bounds[at + 1]!, column)) return;
     }
-    const bounds = scanner.bounds;
+    this.otherCell(scanner, column);
+  }
+
+  private otherCell(scanner: RecordScanner, column: Column): void {
+    if (column.index < 0) return column.rule.extras ? this.extras(scanner, column) : this.constant(column);
+    const { bounds, window } = scanner;
     const at = column.index * 3;
     const from = bounds[at]!;
     const to = bounds[at + 1]!;
     const known = (bounds[at + 2]! & ESCAPED) === 0 ? column.known : null;
-    if (column.direct && (bounds[at + 2]! & ESCAPED) === 0) {
-      if (this.copyDirect(scanner.window, from, to, column)) return;
-    }
-    const written = known === null ? null : known.find(scanner.window, from, to);
+    const written = known === null ? null : known.find(window, from, to);
     if (written !== null) {
       this.reserve(written.length);
-      return this.plain(written, 0, written.length);
+      this.at += written.copy(this.out, this.at);
+      return;
     }
     const text = this.textOf(scanner, column.index);
     const checked = this.judge(scanner, column, text);
@@ -254,7 +258,16 @@ export class RowWriter {
     const begin = this.at;
     if (checked.value === null) this.nothing();
     else this.text(checked.value);
-    if (!checked.warning) known?.learn(scanner.window, from, to, this.out.subarray(begin, this.at));
+    if (!checked.warning) known?.learn(window, from, to, this.out.subarray(begin, this.at));
+  }
+
+  private constant(column: Column): void {
+    const { constant, constantFault, rule } = column;
+    if (constantFault) this.fault(column, constantFault, rule.constant ?? null);
+    else if (constant) {
+      this.reserve(constant.length);
+      this.at += constant.copy(this.out, this.at);
+    }
   }
 
   private textOf(scanner: RecordScanner, column: number): string {
@@ -485,6 +498,7 @@ function columnOf(rule: CompiledRule, held: boolean, exported: boolean): Column 
     rule,
     index: rule.column ?? -1,
     direct:
+      rule.column !== null &&
       !rule.prepare &&
       rule.suggestFrom === undefined &&
       !rule.allowed &&
@@ -518,6 +532,13 @@ function beginsText(bytes: Buffer, from: number): boolean {
   if (byte < 0x80) return byte > HASH;
   if (byte === IDEOGRAPHIC) return bytes[from + 1] !== 0x80;
   return !MAY_BE_SPACE.has(byte);
+}
+
+function widthOf(value: number): number {
+  if (value < 100_000) return value < 100 ? (value < 10 ? 1 : 2) : value < 1000 ? 3 : value < 10_000 ? 4 : 5;
+  let width = 6;
+  for (let bound = 1_000_000; bound <= value; bound *= 10) width++;
+  return width;
 }
 
 function headerOf(job: SegmentJob, column: number | null): string | null {
