@@ -22,7 +22,9 @@ const say = (line: string): void =>
 /** Whom to kill, and how often in comparison: the worker is what people are afraid for. */
 const VICTIMS: Role[] = ['worker', 'worker', 'worker', 'postgres', 'temporal', 'api', 's3'];
 /** After this the rest is left in peace, so that the demonstration ends. */
-const KILLING_MS = 60_000;
+const KILLING_MS = 50_000;
+/** Killed before it has moved again, an import shows nothing but the beginning; so long is it given for that. */
+const PATIENCE_MS = 10_000;
 
 const BAR = 30;
 function bar(done: number, total: number): string {
@@ -35,6 +37,7 @@ async function killUntilDone(instance: Instance, id: string): Promise<number> {
   let kills = 0;
   let next = Date.now() + between(500, 2000);
   let shown = '';
+  let killedAt = { time: 0, line: '' };
   const stop = Date.now() + KILLING_MS;
   for (;;) {
     const [row] = await instance.sql<{ status: string; phase: string | null; done: number; rows: number }>(
@@ -47,13 +50,15 @@ async function killUntilDone(instance: Instance, id: string): Promise<number> {
     const line = `${bar(done, rows)} ${done.toLocaleString('en')} rows have a receipt; ${phase ?? status}`;
     if (line !== shown) say(line);
     shown = line;
+    const moved = line !== killedAt.line || Date.now() - killedAt.time > PATIENCE_MS;
+    if (!moved) next = Date.now() + between(300, 2500);
     if (Date.now() > next && Date.now() < stop) {
       const victim = VICTIMS[Math.floor(random() * VICTIMS.length)]!;
       const pid = instance.signal(victim, 'SIGKILL');
       kills++;
       say(`kill -9 ${pid} (${victim})`);
       await instance.restarted(victim, pid);
-      next = Date.now() + between(1500, 4500);
+      killedAt = { time: Date.now(), line };
     }
     await delay(250);
   }
