@@ -31,7 +31,7 @@ export function createNotifyActivities(deps: ActivityDeps) {
       });
       const { accounting } = proof;
       const refused = accounting['blocked']! + accounting['stale']! + accounting['failed']!;
-      if (refused + accounting['duplicates']! > 0) 
+      if (refused + accounting['duplicates']! > 0)
         await recordIssues(pool, input.importId, row.lock_key, signal);
       if (refused > 0) {
         const rows = reportRows(pool, row.import_id, row.lock_key);
