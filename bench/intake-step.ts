@@ -22,11 +22,13 @@ export interface StepReport {
   /** Seconds by the clock, and of processor time over all threads, children included where there are any. */
   wall: number;
   cpu: number;
+  /** Processor seconds of the first time: with the compiler at work. */
+  first: number;
   /** Peak resident bytes of this process, or of a child of it if that is more. */
   peak: number;
 }
 
-const [step, path] = process.argv.slice(2) as [string, string];
+const [step, path, times] = process.argv.slice(2) as [string, string, string?];
 const folder = mkdtempSync(join(tmpdir(), 'waybill-bench-'));
 const spool = { rawPath: path, canonicalPath: join(folder, 'canonical'), rawIsSource: true };
 const read = () => readChunks(path);
@@ -162,18 +164,23 @@ function childSeconds(): number {
 try {
   const behind = BEHIND[step];
   const manifest = behind ? await inspect() : null;
-  const from = process.cpuUsage();
   const watch = setInterval(lookAtChildren, 20);
-  const started = performance.now();
-  const rows = behind ? behind(manifest!) : await STEPS[step]!();
-  const wall = (performance.now() - started) / 1000;
-  const { user, system } = process.cpuUsage(from);
+  const runs: Pick<StepReport, 'rows' | 'wall' | 'cpu'>[] = [];
+  for (let time = 0; time < Number(times ?? 1); time++) {
+    const from = process.cpuUsage();
+    const ended = childSeconds();
+    const started = performance.now();
+    const rows = behind ? behind(manifest!) : await STEPS[step]!();
+    const wall = (performance.now() - started) / 1000;
+    const { user, system } = process.cpuUsage(from);
+    runs.push({ rows, wall, cpu: (user + system) / 1e6 + childSeconds() - ended });
+  }
   clearInterval(watch);
+  const best = runs.reduce((least, run) => (run.cpu < least.cpu ? run : least));
   const report: StepReport = {
-    rows,
+    ...best,
+    first: runs[0]!.cpu,
     bytes: statSync(path).size,
-    wall,
-    cpu: (user + system) / 1e6 + childSeconds(),
     peak: Math.max(process.resourceUsage().maxRSS * 1024, childPeak),
   };
   process.send?.(report);

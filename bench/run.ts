@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { benchFairness } from './fairness.ts';
+import { benchCurve } from './curve.ts';
 import { benchCorpus } from './corpus.ts';
 import { fuzz } from './fuzz.ts';
 import { benchIntake } from './intake.ts';
@@ -15,6 +16,7 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string', default: '3' },
     large: { type: 'boolean', default: false },
     imports: { type: 'string', default: '1000' },
+    gigabytes: { type: 'string', default: '3' },
     seed: { type: 'string' },
     rounds: { type: 'string', default: '2000' },
   },
@@ -33,6 +35,12 @@ switch (positionals[0] ?? 'load') {
     break;
   case 'corpus':
     await benchCorpus();
+    break;
+  case 'curve':
+    await benchCurve({
+      csvBytes: Number(values.gigabytes) * 1e9,
+      bookRows: Number(values.rows.split(',').at(-1)),
+    });
     break;
   case 'fuzz': {
     const run = { seed: Number(values.seed ?? Date.now() % 1_000_000), rounds: Number(values.rounds) };
@@ -54,7 +62,7 @@ switch (positionals[0] ?? 'load') {
     break;
   default:
     console.error(
-      `There is no bench named ${positionals[0]}. There is: corpus, fairness, fuzz, intake, lineage, load, xlsx.`,
+      `There is no bench named ${positionals[0]}. There is: corpus, curve, fairness, fuzz, intake, lineage, load, xlsx.`,
     );
     process.exitCode = 2;
 }

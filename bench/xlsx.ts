@@ -1,26 +1,15 @@
 import { fork, spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { measure, megabytes, type Measured } from './process-tree.ts';
 import { writeProductsWorkbook } from './xlsx-file.ts';
 
-const SAMPLE_MS = 25;
 const CURVE_POINTS = 16;
 const PEER_UP_TO = 200_000;
 const BAR = { timesPeer: 2, peak: 200e6 };
-/** Clock ticks a second, as /proc counts processor time. */
-const TICKS = 100;
-
-interface Measured {
-  wall: number;
-  cpu: number;
-  peak: number;
-  /** Resident bytes of all its processes, evenly over its time. */
-  curve: number[];
-}
 
 /**
  * Workbooks through `inspect` and `convert`, and through exceljs's reader: processor time, and resident memory of the
@@ -43,8 +32,9 @@ export async function benchXlsx(rows: number[]): Promise<void> {
         );
       const peer =
         count <= PEER_UP_TO
-          ? await measure(() =>
-              fork(step, ['exceljs', book], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
+          ? await measure(
+              () => fork(step, ['exceljs', book], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
+              CURVE_POINTS,
             )
           : null;
       if (peer) show('exceljs', peer);
@@ -54,7 +44,7 @@ export async function benchXlsx(rows: number[]): Promise<void> {
         () => spawn(process.execPath, [cli, command, book], { stdio: ['ignore', out, 'inherit'] }),
       ]);
       for (const [name, start] of ours) {
-        const measured = await measure(start);
+        const measured = await measure(start, CURVE_POINTS);
         show(name, measured);
         if (measured.peak > BAR.peak)
           missed.push(`${count} rows, ${name}: ${megabytes(measured.peak)} MB resident`);
@@ -73,61 +63,4 @@ export async function benchXlsx(rows: number[]): Promise<void> {
   } finally {
     await rm(folder, { recursive: true });
   }
-}
-
-async function measure(start: () => ChildProcess): Promise<Measured> {
-  const began = performance.now();
-  const child = start();
-  const samples: number[] = [];
-  let cpu = 0;
-  const timer = setInterval(() => {
-    const tree = [child.pid!, ...childrenOf(child.pid!)];
-    samples.push(tree.reduce((sum, pid) => sum + residentOf(pid), 0));
-    cpu = Math.max(
-      cpu,
-      ticksOf(child.pid!, true) + childrenOf(child.pid!).reduce((sum, pid) => sum + ticksOf(pid, false), 0),
-    );
-  }, SAMPLE_MS);
-  const [code] = (await once(child, 'close')) as [number | null];
-  clearInterval(timer);
-  if (code !== 0) throw new Error(`It ended with exit code ${code}.`);
-  const curve = Array.from(
-    { length: CURVE_POINTS },
-    (_, point) => samples[Math.floor(((point + 0.5) * samples.length) / CURVE_POINTS)] ?? 0,
-  );
-  return {
-    wall: (performance.now() - began) / 1000,
-    cpu: cpu / TICKS,
-    peak: samples.reduce((most, sample) => Math.max(most, sample), 0),
-    curve,
-  };
-}
-
-function childrenOf(pid: number): number[] {
-  return read(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number);
-}
-
-function residentOf(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB/mu.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
-}
-
-/** Of a process, with those of its children that have ended where asked for. */
-function ticksOf(pid: number, withEnded: boolean): number {
-  const fields = read(`/proc/${pid}/stat`).split(') ')[1]?.split(' ') ?? [];
-  const [user, system, endedUser, endedSystem] = fields.slice(11, 15).map(Number);
-  if (system === undefined) return 0;
-  return user! + system + (withEnded ? endedUser! + endedSystem! : 0);
-}
-
-/** '' where the process has gone. */
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'latin1').trim();
-  } catch {
-    return '';
-  }
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(0);
 }
