@@ -1,4 +1,5 @@
 import { inScenario, LOAD, type Bench, type Case, type Outcome, type Scenario } from './case.ts';
+import { seedMissing } from './files.ts';
 
 /** Stock movements: doing a row twice would show at once. */
 const ADD: Scenario = { name: 'add', status: 'completed_with_issues', submit: { mode: 'add' } };
@@ -17,7 +18,24 @@ const REVERT: Scenario = {
   },
 };
 
-const SCENARIOS = { import: [LOAD, ADD, UPDATE], any: [LOAD, ADD, REVERT, UPDATE] };
+/**
+ * The file is a full catalogue: what it does not have is deleted. Some of its rows have no key that can be read, so
+ * somebody has to approve it first.
+ */
+const MISSING: Scenario = {
+  name: 'missing',
+  status: 'completed_with_issues',
+  submit: { missing: { action: 'delete', scope: [{ field: 'sku', operator: 'not_empty' }] } },
+  seed: seedMissing,
+  async settle({ instance }, id) {
+    const waiting = await instance.ended(id, ['waiting']);
+    const answer = await instance.api('POST', `/imports/${id}/approve`, { plan: waiting.plan });
+    if (answer.status >= 300)
+      throw new Error(`approve was answered with ${answer.status} ${JSON.stringify(answer.body)}`);
+  },
+};
+
+const SCENARIOS = { import: [LOAD, ADD, UPDATE, MISSING], any: [LOAD, ADD, REVERT, MISSING, UPDATE] };
 
 /** What all faults of one kind came to. */
 interface Tally {
@@ -52,6 +70,7 @@ export async function campaign(
   stands: Stands,
   report: (name: string, outcome: Outcome | Error, took: string) => void,
   until = Infinity,
+  only = '',
 ): Promise<Map<string, Tally>> {
   const tallies = new Map<string, Tally>();
   const kinds = Map.groupBy(cases, (one) => one.kind ?? one.name);
@@ -77,7 +96,10 @@ export async function campaign(
         if (Date.now() > until) return;
         const one = turn.own[turn.next++ % turn.own.length]!;
         turn.tries++;
-        const scenario = one.scenarios ? by(SCENARIOS[one.scenarios], turn.tries) : LOAD;
+        const named = one.scenarios && SCENARIOS[one.scenarios].filter(({ name }) => name === only);
+        const scenario = one.scenarios
+          ? by(named?.length ? named : SCENARIOS[one.scenarios], turn.tries)
+          : LOAD;
         const since = Date.now();
         let outcome: Outcome | Error;
         try {

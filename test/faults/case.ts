@@ -44,6 +44,10 @@ export interface Scenario {
   /** How it ends, undisturbed. */
   status: string;
   submit?: Submit;
+  /** What is in the target besides. */
+  seed?(instance: Instance, spec: FileSpec): Promise<void>;
+  /** Answers what the import asks before it applies anything. */
+  settle?(bench: Omit<Bench, 'expected'>, importId: string): Promise<void>;
   /** Takes the import that was submitted to where the disturbance begins. */
   begin?(bench: Omit<Bench, 'expected'>, importId: string): Promise<void>;
 }
@@ -116,11 +120,14 @@ export async function begin(
 ): Promise<string> {
   const { instance, scenario, spec } = bench;
   await seedTarget(instance, spec);
+  await scenario.seed?.(instance, spec);
   await beginRun(instance);
   if (!scenario.begin) {
     await keepBefore(instance);
     await throttle(instance, slow);
-    return submit(scenario.submit);
+    const id = await submit(scenario.submit);
+    await scenario.settle?.(bench, id);
+    return id;
   }
   const id = await submit(scenario.submit);
   await instance.ended(id);

@@ -89,3 +89,14 @@ export async function seedTarget(instance: Instance, { rows }: FileSpec): Promis
      commit`,
   );
 }
+
+/** Of ten records one more that the file does not have. */
+export async function seedMissing(instance: Instance, { rows }: FileSpec): Promise<void> {
+  await instance.sql(
+    `begin;
+     set local session_replication_role = replica;
+     insert into catalog.products (tenant_id, sku, name)
+     select 'default', 'GONE' || lpad(i::text, 8, '0'), 'No longer made ' || i from generate_series(1, ${Math.ceil(rows / 10)}) i;
+     commit`,
+  );
+}

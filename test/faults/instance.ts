@@ -109,6 +109,8 @@ export interface Submit {
   sha256?: string;
   size?: number;
   mode?: 'upsert' | 'insert' | 'update' | 'add';
+  /** What becomes of records that the file does not have. */
+  missing?: object;
   /** Somebody else's than the instance's own. */
   token?: string;
 }
@@ -343,6 +345,7 @@ async function connect(
           policy: options.policy ?? 'auto',
           allow_duplicate: true,
           ...(options.mode && { mode: options.mode }),
+          ...(options.missing && { missing: options.missing }),
         },
       },
     };

@@ -229,9 +229,25 @@ async function judgeLedger(instance: Instance, document: ImportDocument): Promis
     if (document.accounting?.[name] !== count)
       problems.push(`the accounting says ${name} ${document.accounting?.[name]}, the ledger ${count}`);
   }
-  const { input: whole, ...parts } = document.accounting ?? {};
+  const { input: whole, missing, deactivated = 0, deleted = 0, kept, ...parts } = document.accounting ?? {};
   const sum = Object.values(parts).reduce((total, n) => total + n, 0);
   if (sum !== whole) problems.push(`the accounting adds up to ${sum}, not ${whole}`);
+  if (missing !== undefined) {
+    // Each of them in one batch with a receipt, and removed unless an outcome says why not.
+    const table = plan.replace('plan', 'missing');
+    const [beside] = await instance.sql<{ records: number; not_once: number; done: number }>(
+      `select count(distinct m._record)::int as records,
+         (count(*) filter (where (select count(*) from waybill.receipts x join waybill.batches b using (import_id, wave, batch)
+            where x.import_id = $1 and b.missing and m._seq between b.first_seq and b.last_seq) <> 1))::int as not_once,
+         (count(*) filter (where not exists (select from waybill.outcomes o where o.import_id = $1 and o.record = m._record)))::int as done
+       from ${table} m`,
+      [document.id],
+    );
+    if (beside!.records !== missing || beside!.not_once !== 0 || beside!.done !== deactivated + deleted)
+      problems.push(
+        `of ${missing} missing records ${beside!.records} are in the ledger, ${beside!.not_once} not once, ${beside!.done} done where ${deactivated + deleted} are said (${kept} kept)`,
+      );
+  }
   const [images] = await instance.sql<{ strange: number }>(
     `select count(*)::int as strange from (
        select _record, count(*) as n from ${plan.replace('plan', 'images')} where not _created group by 1) i

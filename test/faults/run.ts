@@ -1,7 +1,8 @@
 /**
  * `npm run test:faults`: breaks a running Waybill, 200 times in every way there is, and asks the oracle. Shorter, longer
  * and other: `-- --short | --ci | --minutes N [--seed S] | --million | --revert [--kills N] | --prove`. `--only PATTERN` takes the cases with
- * such a name, `--rows N` a file of another size, `--faults N` and `--each N` another goal.
+ * such a name, `--rows N` a file of another size, `--faults N` and `--each N` another goal, `--scenario NAME` one kind of
+ * import alone (load, add, update, missing, revert).
  */
 import { cpSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -30,6 +31,7 @@ const { values: flags } = parseArgs({
     faults: { type: 'string' },
     each: { type: 'string' },
     rows: { type: 'string' },
+    scenario: { type: 'string' },
   },
 });
 const seed = Number(flags.seed ?? (flags.minutes ? Date.now() % 1_000_000 : 1));
@@ -170,6 +172,7 @@ else if (flags.short || flags.ci) {
     { ready: (proxied) => at(proxied).ready(), dropBroken: (proxied) => at(proxied).drop('broken') },
     report,
     flags.minutes ? begin + Number(flags.minutes) * 60_000 : Infinity,
+    flags.scenario,
   );
   await Promise.all([stands.direct.drop('done'), stands.proxied.drop('done')]);
   console.log(`\n${table(tallies)}`);
