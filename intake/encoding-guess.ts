@@ -91,7 +91,8 @@ function alphabetCosts({ languages, latin }: EncodingModel): CharacterCost[] {
       if (large && isSmall(before)) cost += MISFIT;
       if (latin)
         cost += (run > 2 ? MISFIT : run === 2 ? -1 : 0) + (/\d/u.test(before + after) ? MISFIT / 2 : 0);
-      else if (/[A-Za-z]/u.test(before) || /[A-Za-z]/u.test(after)) cost += MISFIT;
+      // `5×6`: what stands alone between digits is a sign.
+      else if (/[A-Za-z]/u.test(before + after) || (/\d/u.test(before) && /\d/u.test(after))) cost += MISFIT;
       return misplaced(lower, before, after) ? cost + MISFIT : cost;
     };
   });

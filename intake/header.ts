@@ -26,6 +26,10 @@ export interface HeaderFound {
   data: number;
   /** Number of columns a record has. */
   width: number;
+  /** The first column has no name: the others' names stand one column to the left of their cells, as R writes tables. */
+  shifted?: true;
+  /** The names stand on several lines. */
+  joined?: boolean;
   /** Nothing but a guess: every column is text, and nothing tells row 1 from the rest. */
   doubtful: boolean;
 }
@@ -48,9 +52,18 @@ export function findHeader(records: HeadRecord[], headerRow: number | undefined)
   const above = records[first - 1];
   const body = records.slice(first, first + BODY_RECORDS);
   if (above && namesAllButFirst(above, records[first]!, body, width)) {
-    return { header: first - 1, names: ['', ...above.cells], data: first, width, doubtful: false };
+    return {
+      header: first - 1,
+      names: ['', ...above.cells],
+      data: first,
+      width,
+      shifted: true,
+      doubtful: false,
+    };
   }
-  const votes = headerVotes(records[first], records.slice(first + 1, first + 1 + BODY_RECORDS), width);
+  const ruled = records[first + 1] !== undefined && isRuler(records[first + 1]!.cells);
+  const behind = first + (ruled ? 2 : 1);
+  const votes = headerVotes(records[first], records.slice(behind, behind + BODY_RECORDS), width);
   // Without a header nothing is passed over: what looks like a note above the table may be a record.
   if (votes <= 0) return { header: -1, names: null, data: 0, width, doubtful: votes >= -1 };
   let lines = headerLines(records, first, width);
@@ -58,9 +71,22 @@ export function findHeader(records: HeadRecord[], headerRow: number | undefined)
     first--;
     lines++;
   }
-  const names = joinNames(records.slice(first, first + lines).map(({ cells }) => cells));
-  return { header: first, names, data: first + lines, width, doubtful: votes <= 1 && lines === 1 };
+  const named = records.slice(first, first + lines).filter(({ cells }) => !isRuler(cells));
+  const names = joinNames(named.map(({ cells }) => cells));
+  return {
+    header: first,
+    names,
+    data: first + lines,
+    width,
+    joined: named.length > 1,
+    doubtful: votes <= 1 && named.length === 1,
+  };
 }
+
+/** A line drawn below the names, as Markdown and databases' own tools do: `|-----|:----:|`. */
+const isRuler = (cells: string[]): boolean =>
+  cells.some((cell) => /^\s*:?(?:-{2,}|={2,}|_{2,}):?\s*$/u.test(cell)) &&
+  cells.every((cell) => /^\s*(?::?[-=_]+:?)?\s*$/u.test(cell));
 
 /** How many lines the names take: below the first one, those that are no more data than it is. */
 function headerLines(records: HeadRecord[], first: number, width: number): number {
@@ -68,6 +94,7 @@ function headerLines(records: HeadRecord[], first: number, width: number): numbe
   for (; lines < MAX_HEADER_LINES; lines++) {
     const line = records[first + lines];
     const body = records.slice(first + lines + 1, first + lines + 1 + BODY_RECORDS);
+    if (line && lines === 1 && isRuler(line.cells)) continue;
     if (!line || body.length < 2 || line.rejected || line.cells.length !== width) break;
     const again = line.cells.every((cell, column) => cell === records[first]!.cells[column]);
     if (!again && !contradicts(line.cells, body, width)) break;

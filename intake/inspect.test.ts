@@ -339,6 +339,37 @@ describe('headers', () => {
     ]);
   });
 
+  it.each([
+    ['Markdown', '| sku | name | price |\n|-----|:----:|------:|\n| A1 | Bolt | 1.5 |\n| A2 | Nut | 2.5 |\n'],
+    ['psql', ' sku | name | price \n-----+------+-------\n A1  | Bolt |   1.5\n A2  | Nut  |   2.5\n'],
+    ['sqlcmd', 'sku,name,price\n---,----,-----\nA1,Bolt,1.5\nA2,Nut,2.5\n'],
+    ['a ruler of equals signs', 'sku;name;price\n===;====;=====\nA1;Bolt;1.5\nA2;Nut;2.5\n'],
+  ])('a line drawn below the names is none of them: %s', async (_, text) => {
+    const manifest = await inspect(text);
+    const named = manifest.columns.filter(({ original }) => original.trim() !== '');
+    expect(named.map(({ name, type }) => [name, type])).toEqual([
+      ['sku', 'text'],
+      ['name', 'text'],
+      ['price', 'decimal'],
+    ]);
+    expect([manifest.headerRow, manifest.rows, manifest.rejected]).toEqual([1, 2, 0]);
+    expect(manifest.warnings.map(({ code }) => code)).not.toContain('header_joined');
+  });
+
+  it('dashes for empty cells below the names are a record', async () => {
+    expect(await inspect('sku,price,note\n-,-,-\nA1,2.5,x\nA2,3,y\n')).toMatchObject({
+      headerRows: 1,
+      rows: 3,
+    });
+  });
+
+  it('says when names were taken to stand one column to the left', async () => {
+    const rows = Array.from({ length: 12 }, (_, n) => `A${n}  Bolt ${n}  ${n}.50`).join('\n');
+    const manifest = await inspect(`SKU  NAME  PRICE\n${rows.replaceAll('Bolt ', 'Bolt  ')}\n`);
+    expect(names(manifest)).toEqual(['column_1', 'SKU', 'NAME', 'PRICE']);
+    expect(manifest.warnings.map(({ code }) => code)).toContain('names_shifted');
+  });
+
   it('never eats row 1 of a file that is said to have no header', async () => {
     const manifest = await inspect('foo,bar,baz\n1,2,3,4\n', { headerRow: 0 });
     expect(manifest).toMatchObject({

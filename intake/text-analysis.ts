@@ -82,6 +82,7 @@ export class TextAnalysis {
   private preambleRows = 0;
   private width = 1;
   private headerRows = 0;
+  private namesJoined = false;
   private readonly tallies: TypeTally[] = [];
   /** Columns whose cells are still looked at. */
   private readonly typed: number[] = [];
@@ -223,6 +224,13 @@ export class TextAnalysis {
       this.headerRow = header.line;
       this.headerRows = below.nextLine - header.line;
       this.preambleRows = header.line - 1;
+      this.namesJoined = found.joined === true;
+      if (found.shifted) {
+        this.warnings.push({
+          code: 'names_shifted',
+          message: `There is one name fewer (line ${header.line}) than there are columns, so the first column was taken for the one without a name. If the names belong to other columns, correct that line.`,
+        });
+      }
       if (found.doubtful) {
         this.warnings.push({
           code: 'header_guessed',
@@ -516,7 +524,7 @@ export class TextAnalysis {
         message: `${scanner.remarks === 1 ? 'One line was' : `${scanner.remarks} lines were`} skipped as remarks, because they begin with ${this.dialect.comment}.`,
       });
     }
-    if (this.headerRows > 1) {
+    if (this.namesJoined) {
       this.warnings.push({
         code: 'header_joined',
         message: `The column names stand on ${this.headerRows} lines (from line ${this.headerRow} on) and were joined.`,

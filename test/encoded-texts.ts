@@ -119,6 +119,8 @@ export const ENCODED_TEXTS: [encoding: string, text: string][] = [
   ['shift_jis', 'PVCﾊﾟｲﾌﾟ\n'],
   ['shift_jis', '商品,備考\nA,ﾍﾝﾋﾟﾝ不可\n'],
   ['shift_jis', 'ﾕ)ｲﾄｳｼﾖｳｼﾞ\n'],
+  ['windows-1252', 'Bezeichnung;Preis €\nSchraube 5×6 mm;1,50\nMutter 7×8 mm;2,50\n'],
+  ['windows-1251', 'Размер\nгайка 5х6\n'],
   ['windows-1256', 'صنف\nسعر\nكمية\n'],
   ['windows-874', 'ราคา\n'],
 ];
