@@ -29,9 +29,9 @@ export const isHeavy = (rows: number, bytes: number): boolean => rows > HEAVY.ro
 /** What every activity of a run is called with. */
 export interface RunInput {
   importId: string;
+  epoch: number;
   /** Where the run is, and the number of phases since its claim: the first activity of a phase makes it known. */
   phase?: { name: string; nth: number };
-  epoch: number;
 }
 
 export async function readImport(deps: ActivityDeps, importId: string): Promise<ImportRow> {
@@ -155,8 +155,6 @@ export async function canonicalPath(
   }
 }
 
-/** Everything that planning and rebasing ask for. */
-export async function planRequest(
 /** What the import does with records that its file does not have; null where it leaves them alone. */
 function missingOf(row: ImportRow, dataset: Dataset, profile: ProfileRules): MissingRequest | null {
   const said = (row.options['missing'] as MissingRows | undefined) ?? profile.missing;
@@ -185,6 +183,8 @@ function missingOf(row: ImportRow, dataset: Dataset, profile: ProfileRules): Mis
   };
 }
 
+/** Everything that planning and rebasing ask for. */
+export async function planRequest(
   deps: ActivityDeps,
   input: RunInput,
   manifest?: Manifest,
@@ -213,8 +213,8 @@ function missingOf(row: ImportRow, dataset: Dataset, profile: ProfileRules): Mis
     manifest: file,
     mode: row.mode,
     policy: row.policy,
-    atomic: (row.options['atomic'] as boolean | undefined) ?? profile.atomic ?? false,
-  };
     missing: missingOf(row, dataset, profile),
     limits: (row.options['guard'] as GuardLimits | undefined) ?? profile.guard ?? {},
+    atomic: (row.options['atomic'] as boolean | undefined) ?? profile.atomic ?? false,
+  };
 }

@@ -242,7 +242,7 @@ export interface Batches {
 export async function applyOn(client: pg.PoolClient, batches: Batches): Promise<number> {
   const { importId, epoch, wave, first, last } = batches;
   const { rows } = await client.query<{ refused: number }>(
-    `select coalesce(sum(failed + stale), 0)::float8 as refused from waybill.apply_batches($1, $2, $3, $4, $5)`,
+    `select coalesce(sum(failed + stale + kept), 0)::float8 as refused from waybill.apply_batches($1, $2, $3, $4, $5)`,
     [importId, epoch, wave, first, last],
   );
   return rows[0]!.refused;
