@@ -323,3 +323,61 @@ describe('an error report', () => {
     ]);
   });
 });
+
+describe('records that depend on each other', () => {
+  it('a table that refers to itself: parents of the same batch in any order, of a later batch not yet', async () => {
+    await app.owner.unsafe(`
+      create table shop.places (code text primary key, parent text references shop.places);
+      select waybill.grant_target('default', 'shop.places')`);
+    await add(await introspect({ schema: 'shop', table: 'places' }));
+    expect(await load('places', 'code,parent\nb-child,c-root\nc-root,')).toMatchObject({
+      status: 'completed',
+      accounting: { created: 2 },
+    });
+    // A batch has 10,000 rows in the order of their keys; z-root comes behind them.
+    const rows = Array.from({ length: 10_000 }, (_, n) => `m-${String(n).padStart(5, '0')},`);
+    const run = await load('places', ['code,parent', 'a-child,z-root', 'z-root,', ...rows].join('\n'));
+    expect(run).toMatchObject({
+      status: 'completed_with_issues',
+      accounting: { input: 10_002, created: 10_001, failed: 1, blocked: 0 },
+    });
+    expect((await issuesOf(run.id)).items).toMatchObject([
+      {
+        line: 2,
+        code: 'reference_missing',
+        message: expect.stringMatching(/places_parent_fkey.*same file.*once more/) as string,
+      },
+    ]);
+    // As the issue says: what is in the error report goes in once its parent is there.
+    expect(await load('places', 'code,parent\na-child,z-root')).toMatchObject({
+      status: 'completed',
+      accounting: { created: 1 },
+    });
+  });
+
+  it('two imports that add to the same records at the same time: each of them counts once', async () => {
+    const movements = (quantity: number, from: number) =>
+      [
+        'sku,name,quantity',
+        ...Array.from({ length: 300 }, (_, n) => `add-${from + n},Thing,${quantity}`),
+      ].join('\n');
+    await load('products', movements(100, 0));
+    const runs = await Promise.all([
+      load('products', movements(1, 0), { mode: 'add' }),
+      load('products', movements(10, 100), { mode: 'add' }),
+      load('products', movements(1000, 200), { mode: 'add' }),
+    ]);
+    for (const { status, accounting } of runs) {
+      expect(status).toBe('completed');
+      expect(accounting.created + accounting.updated).toBe(300);
+    }
+    const found = await app.owner<{ n: number; quantity: number }[]>`
+      select substr(sku, 5)::int as n, quantity::float8 as quantity from catalog.products where sku like 'add-%' order by 1`;
+    expect(found).toEqual(
+      Array.from({ length: 500 }, (_, n) => ({
+        n,
+        quantity: (n < 300 ? 100 + 1 : 0) + (n >= 100 && n < 400 ? 10 : 0) + (n >= 200 ? 1000 : 0),
+      })),
+    );
+  });
+});

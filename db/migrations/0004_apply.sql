@@ -35,7 +35,7 @@ begin
     when '22001' then 'too_long' when '22003' then 'out_of_range' else 'refused_by_target' end;
   message := case code
     when 'missing_value' then format('The table needs a value in "%s".', p_column)
-    when 'reference_missing' then format('A record that this row refers to does not exist (%s).', p_constraint)
+    when 'reference_missing' then format('A record that this row refers to was not there when it was written (%s). If it is in the same file, import this row once more.', p_constraint)
     when 'not_unique' then format('Another record already has this value (%s).', p_constraint)
     when 'check_failed' then format('The value breaks the table''s rule "%s".', p_constraint)
     when 'refused_by_trigger' then format('The table''s own rule refused the row: %s', p_message)
@@ -54,7 +54,13 @@ declare
   one record;
 begin
   begin
+    -- What an insert brought back is matched with the plan's rows by hash: they have neither index nor statistics, and
+    -- one loop within the other takes half a minute for a batch.
+    if p_sql like 'with w as (insert%' then
+      perform set_config('enable_nestloop', 'off', true), set_config('enable_hashjoin', 'on', true);
+    end if;
     execute p_sql into back using p_first, p_last, p_records, p_wave, p_batch;
+    perform set_config('enable_nestloop', 'on', true), set_config('enable_hashjoin', 'off', true);
     back := coalesce(back, '{}');
     failures := '[]';
     return;

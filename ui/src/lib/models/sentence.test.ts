@@ -57,6 +57,7 @@ const progress = (more: Partial<ImportProgress>): ImportProgress => ({
   step: 'apply',
   activity: null,
   rows_prepared: 0,
+  revert: null,
   rows_total: 1_000_000,
   rows_parsed: 1_000_000,
   rows_valid: 0,
