@@ -2,10 +2,13 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../test/database.ts';
 import { connectPool } from './connect.ts';
-import { requestStop, takeTurn } from './control.ts';
+import { proveImport, requestStop, takeTurn } from './control.ts';
+import { keepHouse } from './keep.ts';
 import { makeKeyMap } from './key-map.ts';
 import { recordHistory } from './lineage.ts';
 import type { MissingRequest } from './missing.ts';
+import { missingTable } from './missing-table.ts';
+import { proofChecks, runProof } from './proof.ts';
 import type { OnConflict } from './revert-plan.ts';
 import {
   beginRevert,
@@ -188,4 +191,39 @@ it('the history of a record knows who deactivated, deleted and brought it back, 
   for (const { importId, lockKey } of [inactive, deleted])
     await makeKeyMap(pool, { importId, lockKey, tenantId: 'default', turn: TURN, finishedAt: new Date() });
   expect(await history()).toMatchObject(expected);
+});
+
+it('when its values are dropped by age, who deleted a record is still known, and the proof still holds', async () => {
+  await imported(rows('K1', 'K2'));
+  const deleted = await imported(rows('K1'), { missing: remove });
+  const { importId, lockKey } = deleted;
+  await pool.query(`update waybill.imports set finished_at = now() - interval '1 day' where import_id = $1`, [
+    importId,
+  ]);
+  const kept = await keepHouse(
+    pool,
+    { imagesSeconds: 3600, ledgerSeconds: 1e8, revertSeconds: 3600 },
+    (id, error) => {
+      if (id === importId) throw error;
+    },
+  );
+  expect(kept.narrowed).toBe(1);
+  const columns = await pool.query<{ name: string }>(
+    `select attname as name from pg_attribute where attrelid = to_regclass($1) and attnum > 0 order by attnum`,
+    [missingTable(lockKey)],
+  );
+  expect(columns.rows.map(({ name }) => name)).toEqual(['_record', '_seq', '_decision', '_k1']);
+  const target = await describeTarget(pool, 'catalog', 'products', 'products_key');
+  const history = await recordHistory(pool, {
+    tenantId: 'default',
+    turn: TURN,
+    target,
+    key: { sku: 'K2' },
+    limit: 1,
+  });
+  expect(history.entries).toMatchObject([{ importId, fate: 'deleted', before: null }]);
+  const { ok, accounting } = await proveImport(pool, importId);
+  expect({ ok, accounting }).toMatchObject({ ok: true, accounting: { missing: 1, deleted: 1 } });
+  const { checks } = await runProof(pool, await proofChecks(pool, { importId, lockKey, accounting }));
+  expect(checks.filter((check) => !check.ok)).toEqual([]);
 });
