@@ -178,7 +178,9 @@ async function inspected(
 /** How the import was told to read the file. */
 function optionsOf(options: Record<string, unknown>): FileOptions {
   const { sheet, encoding, delimiter, quote, header_row: headerRow, keep_footer: keepFooter } = options;
-  return JSON.parse(JSON.stringify({ sheet, encoding, delimiter, quote, headerRow, keepFooter })) as FileOptions;
+  return JSON.parse(
+    JSON.stringify({ sheet, encoding, delimiter, quote, headerRow, keepFooter }),
+  ) as FileOptions;
 }
 
 function described({ profile, import: id, from, to, before, after, changed, differences }: Answer): string {

@@ -243,19 +243,23 @@ describe('last lines that are kept', () => {
   it.each([
     ['of a file judged as a whole', HEADER + body(0, 40)],
     ['of one that is larger', HEADER + MANY],
-  ])('%s', async (_, table) => {
-    const text = `${table}Total,,120,99.50\nGrand total,,240,199.00\n`;
-    const proposed = await read(text, {}, {}, 60_000);
-    expect([proposed.manifest.footerRows, codes(proposed)]).toEqual([2, ['footer_skipped']]);
-    const kept = await read(text, { keepFooter: true }, {}, 60_000);
-    expect([kept.manifest.footerRow, kept.manifest.footerRows, codes(kept)]).toEqual([null, 0, []]);
-    expect(kept.rows.slice(-2)).toEqual([
-      ['Total', '', '120', '99.50'],
-      ['Grand total', '', '240', '199.00'],
-    ]);
-    expect(kept.manifest.rows).toBe(proposed.manifest.rows + 2);
-    expect(kept.manifest.segments.at(-1)!.end).toBe(Buffer.byteLength(text));
-  }, 20_000);
+  ])(
+    '%s',
+    async (_, table) => {
+      const text = `${table}Total,,120,99.50\nGrand total,,240,199.00\n`;
+      const proposed = await read(text, {}, {}, 60_000);
+      expect([proposed.manifest.footerRows, codes(proposed)]).toEqual([2, ['footer_skipped']]);
+      const kept = await read(text, { keepFooter: true }, {}, 60_000);
+      expect([kept.manifest.footerRow, kept.manifest.footerRows, codes(kept)]).toEqual([null, 0, []]);
+      expect(kept.rows.slice(-2)).toEqual([
+        ['Total', '', '120', '99.50'],
+        ['Grand total', '', '240', '199.00'],
+      ]);
+      expect(kept.manifest.rows).toBe(proposed.manifest.rows + 2);
+      expect(kept.manifest.segments.at(-1)!.end).toBe(Buffer.byteLength(text));
+    },
+    20_000,
+  );
 
   it('are rejected where they are no records of the table', async () => {
     const kept = await read(`${HEADER}${body(0, 40)}Printed on Monday\n`, { keepFooter: true });
