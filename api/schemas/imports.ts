@@ -89,11 +89,10 @@ export const ImportProgress = z
     step: PhaseName.nullable().meta({
       description: 'The phase of the design, null before and after the run.',
     }),
-    activity: z
-      .string()
-      .nullable()
-      .meta({ description:
-          'What the step is at, e.g. `planning`; `prepared`: rows are written and not committed (all or nothing).' }),
+    activity: z.string().nullable().meta({
+      description:
+        'What the step is at, e.g. `planning`; `prepared`: rows are written and not committed (all or nothing).',
+    }),
     rows_total: rows.nullable().meta({ description: 'Null until inspection has counted them.' }),
     rows_parsed: rows,
     rows_valid: rows,
