@@ -4,8 +4,8 @@ export const READ_BYTES = 256 * 1024;
 
 /**
  * A file's bytes in order. A chunk is good until the next one is asked for: two buffers take turns, one being filled while
- * the other is used. A new buffer for each chunk costs as much as its SHA-256 does (both 1,500 MB/s: fresh pages), and
- * twice that again to collect them.
+ * the other is used. A new buffer for each chunk costs as much as its SHA-256 does (both 1,500 MB/s: fresh pages),, and
+ * then they have to be collected.
  */
 export async function* readChunks(path: string): AsyncGenerator<Buffer> {
   const file = await open(path);
