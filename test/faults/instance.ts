@@ -250,6 +250,7 @@ async function connect(
   });
   pool.on('error', () => {});
   const connection = await Connection.connect({ address: first.temporalAddress });
+  let stopping: Promise<void> | null = null;
   const temporal = new Client({ connection });
 
   async function patiently<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -447,11 +448,13 @@ async function connect(
         await delay(20);
       }
     },
-    async stop() {
-      await pool.end();
-      await connection.close();
-      await discard(supervisor, data, behind);
-    },
+    // Once: whoever is interrupted stops it, and the run that this breaks stops it too.
+    stop: () =>
+      (stopping ??= (async () => {
+        await pool.end();
+        await connection.close();
+        await discard(supervisor, data, behind);
+      })()),
   };
 }
 
