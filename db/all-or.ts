@@ -118,7 +118,8 @@ const REASON = {
 export async function undoWhatIsNotWhole(pool: pg.Pool, importId: string): Promise<boolean> {
   const { rows } = await pool.query<{ status: string; begun: boolean; changed: boolean }>(
     `select status, exists (select from waybill.reverts v where v.import_id = i.import_id) as begun,
-       exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated > 0) as changed
+       exists (select from waybill.receipts r where r.import_id = i.import_id
+         and r.created + r.updated + r.deactivated + r.deleted > 0) as changed
      from waybill.imports i where import_id = $1 and all_or = 'undone'`,
     [importId],
   );
