@@ -1,11 +1,19 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../test/database.ts';
-import { applyWhole, settleAllOr } from './all-or.ts';
+import { applyWhole, settleAllOr, undoWhatIsNotWhole } from './all-or.ts';
 import { connectPool } from './connect.ts';
-import { claimImport, proveImport, requestStop, resumeImport, takeTurn } from './control.ts';
+import {
+  claimImport,
+  finishImport,
+  proveImport,
+  reopenImport,
+  requestStop,
+  resumeImport,
+  takeTurn,
+} from './control.ts';
 import { indexLedger, makePlan } from './plan.ts';
-import { stageRows, type StagedImport } from './staged.fixture.ts';
+import { applyAll, land, stageImport, stageRows, type StagedImport } from './staged.fixture.ts';
 
 const ROWS = 20_500;
 
@@ -27,11 +35,11 @@ afterAll(async () => {
 afterEach(async () => {
   await operator.query('rollback');
   const { rows } = await pool.query<{ import_id: string }>(
-    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused')`,
+    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused', 'reverting')`,
   );
   for (const { import_id: importId } of rows)
     await requestStop(pool, { importId, what: 'cancel', actor: 'test' });
-  await pool.query('truncate catalog.products');
+  await pool.query('truncate catalog.products cascade');
 });
 
 const LAST = `part-${String(ROWS).padStart(6, '0')}`;
@@ -170,4 +178,53 @@ it('one row that the table refuses, by a rule that the dataset does not know, an
   expect([await inTarget(), await receipts(run)]).toEqual([0, nothing]);
   const { rows } = await pool.query('select from waybill.outcomes where import_id = $1', [run.importId]);
   expect(rows).toEqual([]);
+});
+
+const fail = (importId: string, epoch: number) =>
+  finishImport(pool, { importId, epoch, error: { code: 'atomic_refused', message: 'x' } });
+const toBeUndone = (importId: string) => undoWhatIsNotWhole(pool, importId);
+
+it('all or undone: a revert that a person cancels stays cancelled, and the next run that fails is undone anew', async () => {
+  const run = await stageImport(pool, [{ sku: 'A' }, { sku: 'B' }]);
+  await settleAllOr(pool, run, 'undone');
+  await applyAll(pool, run);
+  expect(await toBeUndone(run.importId)).toBe(false);
+  await fail(run.importId, run.epoch);
+  expect(await toBeUndone(run.importId)).toBe(true);
+  expect(await toBeUndone(run.importId)).toBe(true);
+  await requestStop(pool, { importId: run.importId, what: 'cancel', actor: 'Aiko' });
+  expect(await toBeUndone(run.importId)).toBe(false);
+
+  await reopenImport(pool, run.importId, 'Aiko');
+  const { epoch } = (await claimImport(pool, run.importId, 'again'))!;
+  await fail(run.importId, epoch);
+  expect(await toBeUndone(run.importId)).toBe(true);
+  const { rows } = await pool.query(
+    'select state from waybill.reverts where import_id = $1 order by revert',
+    [run.importId],
+  );
+  expect(rows).toEqual([{ state: 'cancelled' }, { state: 'running' }]);
+});
+
+it('a missing record that could not be deleted is named by its key, for it has no line', async () => {
+  await land(pool, [{ sku: 'A' }, { sku: 'Gone' }]);
+  await pool.query(
+    `create table public.shelves (product bigint references catalog.products (product_id));
+     insert into public.shelves select product_id from catalog.products where sku = 'Gone'`,
+  );
+  try {
+    const run = await stageImport(pool, [{ sku: 'A' }], {
+      missing: { action: 'delete', scope: [{ column: 'sku', operator: 'not_empty' }], inactive: null },
+    });
+    await settleAllOr(pool, run, 'nothing');
+    await expect(whole(run)).rejects.toMatchObject({
+      code: 'atomic_refused',
+      message: expect.stringMatching(
+        /The record gone, which the file does not have, .*Something refers to this record.*add its row to the file/,
+      ) as string,
+    });
+    expect(await inTarget()).toBe(2);
+  } finally {
+    await pool.query('drop table public.shelves');
+  }
 });

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { withCancellableTransaction } from './connect.ts';
 import { applyOn, noteProgress, type Batches } from './control.ts';
+import { missingTable } from './missing-table.ts';
 import { beginRevert } from './revert.ts';
 
 /** An import that goes in as a whole would not: nothing of it may stay. `message` is for a person. */
@@ -62,18 +63,44 @@ async function firstRefused(
     [importId],
   );
   const [first] = rows;
-  const line =
-    first &&
-    (
-      await client.query<{ line: number }>(
-        `select _line as line from stage.plan_${first.lock_key} where _record = $1`,
-        [first.record],
-      )
-    ).rows[0]?.line;
+  const many = refused === 1 ? 'a row' : `${refused.toLocaleString('en')} rows`;
+  const because = first?.message ?? 'no reason was given.';
+  const instead = 'import it without "all or nothing"';
+  if (first && first.record < 0) {
+    const key = await keyOfMissing(client, first.lock_key, first.record);
+    return new NotWhole(
+      'atomic_refused',
+      `The record ${key}, which the file does not have, could not be removed or made inactive, and this import is all or nothing. ${because} Settle that in the table, or add its row to the file, and import it again; or ${instead}.`,
+    );
+  }
+  const place = first ? await lineOf(client, first.lock_key, first.record) : '';
   return new NotWhole(
     'atomic_refused',
-    `The table did not take ${refused === 1 ? 'a row' : `${refused.toLocaleString('en')} rows`}, and this import is all or nothing. Line ${line}: ${first?.message ?? 'no reason was given.'} Correct it and import the file again, or import it without "all or nothing".`,
+    `The table did not take ${many}, and this import is all or nothing. ${place}${because} Correct it and import the file again, or ${instead}.`,
   );
+}
+
+/** `Line N: `, where the row stands in the file. */
+async function lineOf(client: pg.Pool | pg.PoolClient, lockKey: number, record: number): Promise<string> {
+  const { rows } = await client.query<{ line: number }>(
+    `select _line as line from stage.plan_${lockKey} where _record = $1`,
+    [record],
+  );
+  return rows[0] ? `Line ${rows[0].line}: ` : '';
+}
+
+/** The key of a record that the file does not have, as a person knows it. */
+async function keyOfMissing(
+  client: pg.Pool | pg.PoolClient,
+  lockKey: number,
+  record: number,
+): Promise<string> {
+  const { rows } = await client.query<{ key: string }>(
+    `select (select string_agg(v, ' / ' order by k) from jsonb_each_text(to_jsonb(m)) e (k, v) where k ~ '^_k[0-9]+$') as key
+     from ${missingTable(lockKey)} m where _record = $1`,
+    [record],
+  );
+  return rows[0]?.key ?? '(unknown)';
 }
 
 /** Throws NotWhole where rows of the import were refused or found changed. */
@@ -116,17 +143,14 @@ const REASON = {
  * its undoing has to be started (again).
  */
 export async function undoWhatIsNotWhole(pool: pg.Pool, importId: string): Promise<boolean> {
-  const { rows } = await pool.query<{ status: string; begun: boolean; changed: boolean }>(
-    `select status, exists (select from waybill.reverts v where v.import_id = i.import_id) as begun,
-       exists (select from waybill.receipts r where r.import_id = i.import_id
-         and r.created + r.updated + r.deactivated + r.deleted > 0) as changed
-     from waybill.imports i where import_id = $1 and all_or = 'undone'`,
+  const { rows } = await pool.query<{ status: 'cancelled' | 'failed' | 'reverting' }>(
+    `select status from waybill.imports i
+     where import_id = $1 and all_or = 'undone' and (status = 'reverting' or waybill.is_to_be_undone(i))`,
     [importId],
   );
   const [run] = rows;
-  if (!run?.changed) return false;
-  if (run.begun) return run.status === 'reverting';
-  if (run.status !== 'cancelled' && run.status !== 'failed') return false;
+  if (!run) return false;
+  if (run.status === 'reverting') return true;
   await beginRevert(pool, {
     importId,
     actor: 'waybill',

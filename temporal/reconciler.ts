@@ -145,10 +145,7 @@ async function tidyEnded({ pool, client }: Pick<ReconcilerDeps, 'pool' | 'client
   const left = await pool.query<ImportRow>(
     `select i.* from waybill.imports i
      where i.finished_at < now() - make_interval(secs => $1) and (
-       i.all_or = 'undone' and i.status in ('cancelled', 'failed')
-         and exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated > 0)
-         and not exists (select from waybill.reverts v where v.import_id = i.import_id)
-       or i.lock_key in (
+       waybill.is_to_be_undone(i) or i.lock_key in (
        select split_part(c.relname, '_', 2)::bigint from pg_class c
        where c.relnamespace = 'stage'::regnamespace and c.relkind = 'r' and c.relname ~ '^(rows|marks)_[0-9]+_[0-9]+$'))`,
     [GRACE_SECONDS],
