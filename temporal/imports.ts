@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   type Client,
   WorkflowNotFoundError,
@@ -37,6 +38,9 @@ export interface StartImport extends DescribedImport {
   importId: string;
 }
 
+/** The database says that a run waits, and tells who watches, a moment before the run itself knows. */
+const LEARNS_WITHIN_MS = 1000;
+
 type RunSignal = 'pause' | 'resume' | 'cancel' | 'turn';
 
 /** Talks to the workflows of imports. The workflow's id is the import's. */
@@ -61,15 +65,24 @@ export interface ImportRuns {
 export function createImportRuns(client: Client, { fair = true } = {}): ImportRuns {
   const { workflow } = client;
   const share = (tenantId: string) => (fair ? { priority: { fairnessKey: tenantId } } : {});
-  const update = async (importId: string, name: string, argument: unknown) => {
+  const update = async (
+    importId: string,
+    name: string,
+    argument: unknown,
+    begun = Date.now(),
+  ): Promise<void> => {
     const handle = workflow.getHandle(importId);
     try {
-      await client.connection.withDeadline(Date.now() + ANSWER_WITHIN_MS, () =>
+      await client.connection.withDeadline(begun + ANSWER_WITHIN_MS, () =>
         handle.executeUpdate(name, { args: [argument] }),
       );
     } catch (error) {
       if (error instanceof WorkflowUpdateFailedError) {
         const cause = error.cause instanceof ApplicationFailure ? error.cause : rootCause(error);
+        if (cause?.type === 'NotWaiting' && Date.now() - begun < LEARNS_WITHIN_MS) {
+          await delay(100);
+          return update(importId, name, argument, begun);
+        }
         const own = cause?.type === 'Refused' && (cause.details?.[0] as { code: string }).code;
         throw new RefusedError(
           own || (codes[cause?.type ?? ''] ?? 'refused'),
