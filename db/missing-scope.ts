@@ -77,20 +77,23 @@ export async function keepOwn(
 ): Promise<void> {
   const { importId, target, candidates, by } = options;
   const keys = planKey(target);
-  const names = keys.map(({ name }) => name);
   const writers = await client.query<Writer>(
     `select i.import_id as "importId", i.lock_key as "lockKey",
-       coalesce(i.dataset = m.dataset and (i.profile = $2 or i.sync_id = $3), false) as own,
+       coalesce(i.tenant_id = m.tenant_id and i.dataset = m.dataset and (i.profile = $2 or i.sync_id = $3), false) as own,
        array(select r.revert from waybill.reverts r where r.import_id = i.import_id and r.planned_at is not null order by 1) as reverts
-     from waybill.imports i join waybill.imports m on m.import_id = $1 and i.turn = m.turn and i.tenant_id = m.tenant_id
+     from waybill.imports i join waybill.imports m on m.import_id = $1 and i.turn = m.turn
      where i.import_id <> $1 and to_regclass('stage.plan_' || i.lock_key) is not null
        and exists (select from waybill.receipts r where r.import_id = i.import_id) order by i.lock_key`,
     [importId, by.profile, by.syncId],
   );
+  const names = keys.map(({ name }) => name);
+  const key = names.map((name) => `c.${name}`).join(', ');
+  const sameKey = (a: string, b: string) => names.map((name) => `${a}.${name} = ${b}.${name}`).join(' and ');
   const written: { own: boolean; sql: string }[] = [];
   for (const { importId: id, lockKey, own, reverts } of writers.rows) {
     // A dataset that had another key then: there is nothing to compare.
-    if ((await keyColumns(client, lockKey)).length !== keys.length) continue;
+    const theirs = await keyColumns(client, lockKey);
+    if (theirs.length !== keys.length) continue;
     const undone = [];
     for (const revert of reverts) {
       const [there] = (
@@ -98,35 +101,43 @@ export async function keepOwn(
           revertTable(lockKey, revert),
         ])
       ).rows;
-      if (there!.there) undone.push(` and l._record not in (${undoneRecords(id, lockKey, revert)})`);
+      if (there!.there)
+        undone.push(
+          ` and not exists (select from (${undoneRecords(id, lockKey, revert)}) u where u._record = l._record)`,
+        );
     }
     const columns = names.map((name) => `p.${name}`);
+    // As the key's own type compares; as text only where the type was another one then.
+    const asText = theirs.some(({ type }, n) => type !== keys[n]!.type);
+    const same = names
+      .map((name) => (asText ? `l.${name}::text = c.${name}::text` : `l.${name} = c.${name}`))
+      .join(' and ');
     written.push({
       own,
-      sql: `select ${names.map((name) => `l.${name}::text as ${name}`).join(', ')}, l.at
+      sql: `select ${key}, l.at
         from (${ledgerRows(id, lockKey, { columns, only: names.map((name) => `p.${name} is not null`).join(' and ') })}) l
-        where l.fate in ('created', 'updated')${undone.join('')}`,
+        join ${candidates} c on ${same} where l.fate in ('created', 'updated')${undone.join('')}`,
     });
   }
   const all = (own: boolean) => written.filter((one) => one.own === own).map(({ sql }) => sql);
-  const same = names.map((name) => `y.${name} = c.${name}::text`).join(' and ');
-  const list = names.join(', ');
   const [ours, others] = [all(true), all(false)];
   if (ours.length === 0) {
     await client.query(`truncate ${candidates}`);
     return;
   }
+  await client.query(`analyze ${candidates}`);
   await client.query(
     `create temp table written_own on commit drop as
-     select ${names.map((name) => `c.${name}`).join(', ')}, max(y.at) as at
-     from ${candidates} c join (${ours.join(' union all ')}) y on ${same} group by ${names.map((name) => `c.${name}`).join(', ')}`,
+     select ${key}, max(c.at) as at from (${ours.join(' union all ')}) c group by ${key}`,
   );
+  // Nobody else analyses a temporary table, and without figures it is met row by row.
+  await client.query('analyze written_own');
   if (others.length > 0)
     await client.query(
-      `delete from written_own c using (${others.join(' union all ')}) y where ${same} and y.at > c.at`,
+      `delete from written_own c using (${others.join(' union all ')}) y where ${sameKey('y', 'c')} and y.at > c.at`,
     );
   await client.query(
-    `delete from ${candidates} c where (${names.map((name) => `c.${name}`).join(', ')}) not in (select ${list} from written_own)`,
+    `delete from ${candidates} c where not exists (select from written_own w where ${sameKey('w', 'c')})`,
   );
   await client.query('drop table written_own');
 }

@@ -9,7 +9,14 @@ import { missingTable } from './missing-table.ts';
 import { indexLedger, makePlan } from './plan.ts';
 import { proofChecks, runProof } from './proof.ts';
 import { rebasePlan } from './rebase.ts';
-import { applyAll, land, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
+import {
+  applyAll,
+  land,
+  stageImport,
+  stageRows,
+  type ProductRow,
+  type StagedImport,
+} from './staged.fixture.ts';
 
 let database: TestDatabase;
 let pool: pg.Pool;
@@ -230,6 +237,80 @@ describe('written by this profile', () => {
     await applyAll(pool, staged);
     expect(await there()).toEqual(['A', 'BY-HAND', 'C', 'E', 'OTHER']);
   });
+
+  it.each([
+    ['numeric', '1.0', '1'],
+    ['citext', 'ABC', 'abc'],
+  ])('compares keys as the table does: %s', (type, spelled, again) =>
+    alone(
+      `create extension if not exists citext; create table public.keyed (sku ${type} primary key, name text)`,
+      'drop table public.keyed',
+      async () => {
+        const into = { schema: 'public', table: 'keyed', index: 'keyed_pkey', key: 'sku' };
+        const columns = ['name'];
+        const named = (sku: string, name: string): ProductRow => ({ sku, name });
+        await land(pool, [named(spelled, 'ours'), named('2', 'x'), named('3', 'x')], {
+          into,
+          columns,
+          profile: 'feed',
+        });
+        await land(pool, [named(again, 'theirs')], { into, columns, profile: 'another' });
+        const staged = await stageImport(pool, [named('2', 'x')], {
+          into,
+          columns,
+          profile: 'feed',
+          missing: remove(mine),
+        });
+        expect(await plan(staged)).toEqual(['-1 delete 3']);
+      },
+    ),
+  );
+
+  it('knows what another tenant wrote to a table that they share', () =>
+    alone(
+      `create table public.shared (sku text primary key, name text); insert into waybill.tenants values ('theirs', 'Theirs') on conflict do nothing`,
+      'drop table public.shared',
+      async () => {
+        const into = { schema: 'public', table: 'shared', index: 'shared_pkey', key: 'sku' };
+        const [columns, profile] = [['name'], 'feed'];
+        await land(pool, rows('A', 'B', 'C'), { into, columns, profile });
+        await land(pool, [{ sku: 'B', name: 'new' }], { into, columns, profile, tenantId: 'theirs' });
+        const staged = await stageImport(pool, rows('A'), {
+          into,
+          columns,
+          profile,
+          missing: remove(mine),
+        });
+        expect(await plan(staged)).toEqual(['-1 delete C']);
+      },
+    ));
+
+  it('finds many, in proportion to how many', async () => {
+    const many = 20_000;
+    const fill = (table: string) =>
+      pool.query(
+        `insert into ${table} select n, n + 1, 0, 0, false, null, null, 'S' || n, 'x', 1 from generate_series(1, ${many}) n`,
+      );
+    const first = await stageRows(pool, many, { profile: 'feed' }, async (table) => void (await fill(table)));
+    await applyAll(pool, { ...first, plan: await makePlan(pool, first.request) });
+    await requestStop(pool, { importId: first.importId, what: 'cancel', actor: 'test' });
+    const little = connectPool(`${database.ownerUrl}?options=-c%20work_mem%3D64kB`);
+    try {
+      const staged = await stageRows(
+        pool,
+        1,
+        { profile: 'feed', missing: remove(mine) },
+        async (table) =>
+          void (await pool.query(
+            `insert into ${table} values (1, 2, 0, 0, false, null, null, 'S1', 'x', 1)`,
+          )),
+      );
+      const made = await makePlan(little, staged.request, AbortSignal.timeout(6000));
+      expect(made.counts).toMatchObject({ missing: many - 1 });
+    } finally {
+      await little.end();
+    }
+  }, 20_000);
 
   it('is nothing where no import of it has written', async () => {
     await land(pool, rows('A'), { profile: 'another' });

@@ -62,14 +62,15 @@ export async function findMissing(
     ...(missing.inactive ? [missing.inactive] : []),
   ]);
   await client.query(`drop table if exists ${table}`);
-  let from = missingStatement(deciding, missing, options.plan);
+  let from = missingStatement(deciding, missing, { plan: options.plan });
   const names = planKey(target).map(({ name }) => name);
   if (byWriter) {
     await client.query(
       `create temp table missing_candidates on commit drop as select ${names.join(', ')} from (${from}) m`,
     );
     await keepOwn(client, { importId, target, candidates: 'missing_candidates', by: byWriter });
-    from = `select m.* from (${from}) m join missing_candidates c using (${names.join(', ')})`;
+    await client.query('analyze missing_candidates');
+    from = missingStatement(deciding, missing, { among: 'missing_candidates' });
   }
   const order = names.map((name) => `m.${name}`).join(', ');
   await client.query(
@@ -92,13 +93,13 @@ export async function findMissing(
 }
 
 /**
- * The records in scope without a row in the plan, as `_k1 ... r_...`. Exported to be looked at with EXPLAIN: a hash
+ * The records in scope without a row in the plan, or those whose keys are in the table `among`, as `_k1 ... r_...`. Exported to be looked at with EXPLAIN: a hash
  * anti-join of the target with the plan's keys. A record whose key has a NULL can never be in a file, so it is not missing.
  */
 export function missingStatement(
   { tenantId, target }: Pick<Deciding, 'tenantId' | 'target'>,
   missing: MissingRequest,
-  plan: string,
+  rows: { plan: string } | { among: string },
 ): string {
   const keys = planKey(target);
   const conditions = [
@@ -119,7 +120,7 @@ export function missingStatement(
       select ${[...keys.map((key) => `(${key.expression}) as ${key.name}`), ...target.columns.map(({ name }) => `t.${quoteName(name)} as ${seen(name)}`)].join(', ')}
       from ${target.name} t where ${conditions.join(' and ') || 'true'}) k
     where ${keys.map(({ name }) => `k.${name} is not null`).join(' and ')}
-      and not exists (select from ${plan} p where ${keys.map(({ name }) => `p.${name} = k.${name}`).join(' and ')})`;
+      and ${'plan' in rows ? 'not exists' : 'exists'} (select from ${'plan' in rows ? rows.plan : rows.among} p where ${keys.map(({ name }) => `p.${name} = k.${name}`).join(' and ')})`;
 }
 
 const rowHash = (target: Target, alias: string): string =>

@@ -16,6 +16,8 @@ export type ProductRow = {
   quantity?: string | null;
   /** By a rule of the reader. */
   blocked?: boolean;
+  /** Of another table. */
+  [column: string]: string | boolean | null | undefined;
 };
 
 const dataset = builtinDatasets.find(({ name }) => name === 'products')!;
@@ -32,7 +34,10 @@ export interface StagedImport {
 interface StageOptions {
   mode?: ImportMode;
   policy?: ImportPolicy;
-  columns?: ('name' | 'price' | 'quantity')[];
+  columns?: string[];
+  /** Another table than `products`, and its key's index. */
+  into?: { schema: string; table: string; index: string; key: string };
+  tenantId?: string;
   missing?: MissingRequest;
   /** Name of the profile that the rows were read with. */
   profile?: string;
@@ -48,12 +53,7 @@ export async function stageImport(
     for (const [at, row] of rows.entries()) {
       await pool.query(
         `insert into ${table} values ($1, $2, 0, 0, $3, null, null${columns.map((_, n) => `, $${n + 4}`).join('')})`,
-        [
-          at + 1,
-          at + 2,
-          row.blocked ?? false,
-          ...columns.map((column) => row[column as keyof ProductRow] ?? null),
-        ],
+        [at + 1, at + 2, row.blocked ?? false, ...columns.map((column) => row[column] ?? null)],
       );
     }
   });
@@ -69,23 +69,27 @@ export async function stageRows(
 ): Promise<Omit<StagedImport, 'plan'>> {
   const { mode = 'upsert', policy = 'auto', columns = ['name', 'price'] } = options;
   const importId = `import-${process.pid}-${++made}`;
-  const target = await describeTarget(pool, 'catalog', 'products', 'products_key');
-  const turn = turnOf(target, 'default');
+  const {
+    into = { schema: 'catalog', table: 'products', index: 'products_key', key: 'sku' },
+    tenantId = 'default',
+  } = options;
+  const target = await describeTarget(pool, into.schema, into.table, into.index);
+  const turn = turnOf(target, tenantId);
   const lockKey = (
     await pool.query<{ lock_key: number }>(
       `insert into waybill.imports (import_id, tenant_id, dataset, dataset_version, source, file_name, status, created_by, turn,
          input_accepted, input_rejected, policy, mode, incarnation, object_key, profile, profile_version)
-       values ($1, 'default', 'products', 1, '{"kind":"upload"}', 'x.csv', 'queued', 'test', $2, $3, 0, $4, $5, 1, 'x', $6::text, case when $6::text is not null then 1 end) returning lock_key`,
-      [importId, turn, count, policy, mode, options.profile ?? null],
+       values ($1, $7, 'products', 1, '{"kind":"upload"}', 'x.csv', 'queued', 'test', $2, $3, 0, $4, $5, 1, 'x', $6::text, case when $6::text is not null then 1 end) returning lock_key`,
+      [importId, turn, count, policy, mode, options.profile ?? null, tenantId],
     )
   ).rows[0]!.lock_key;
   const { epoch } = (await claimImport(pool, importId, 'run'))!;
   if (policy === 'auto') await takeTurn(pool, importId, epoch, turn, 'turn');
-  const fields = (['sku', ...columns] as string[]).map((column): WrittenField => ({
+  const fields = [into.key, ...columns].map((column): WrittenField => ({
     column,
     type: target.columns.find(({ name }) => name === column)!.type,
     empty: 'keep',
-    key: column === 'sku',
+    key: column === into.key,
     add: mode === 'add' && column === 'quantity',
   }));
   await createStaging(pool, lockKey, 1, fields);
@@ -102,7 +106,7 @@ export async function stageRows(
   const request: PlanRequest = {
     importId,
     lockKey,
-    tenantId: 'default',
+    tenantId,
     epoch,
     incarnation: 1,
     dataset,
