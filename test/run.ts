@@ -1,4 +1,5 @@
-/** `npm test`: every check and test there is, one after the other; the last line says how many passed. */
+/** `npm test`: every check and test there is; the last line says how many passed. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,9 +20,16 @@ interface Step {
   when?: () => boolean;
 }
 
+/** What steps that run side by side print is kept, and shown when each has ended. */
+const kept = new AsyncLocalStorage<Buffer[]>();
+
 function execute(args: string[], cwd = root): Promise<number> {
+  const output = kept.getStore();
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'inherit', 'inherit'] });
+    const to = output ? 'pipe' : 'inherit';
+    const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', to, to] });
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on('data', (chunk: Buffer) => output!.push(chunk));
     child.once('error', reject);
     child.once('close', (code) => resolve(code ?? 1));
   });
@@ -81,7 +89,7 @@ async function withChromium(): Promise<Count> {
 
 const exists = (pattern: string) => (): boolean => globSync(pattern, { cwd: root }).length > 0;
 
-const steps: Step[] = [
+const checks: Step[] = [
   { name: 'types', run: tool('typescript/bin/tsc', '--noEmit') },
   {
     name: 'types of the console',
@@ -91,7 +99,9 @@ const steps: Step[] = [
   { name: 'lint', run: tool('eslint/bin/eslint.js', '.') },
   { name: 'format', run: tool('prettier/bin/prettier.cjs', '--check', '.', '--log-level', 'warn') },
   { name: 'unused code', run: tool('knip/bin/knip.js') },
-  { name: 'unit tests', run: vitest('unit') },
+];
+const unit: Step = { name: 'unit tests', run: vitest('unit') };
+const onServices: Step[] = [
   { name: 'integration tests', run: vitest('integration') },
   { name: 'browser tests', run: withChromium, when: exists('test/e2e/*.e2e.test.ts') },
   { name: 'faults', run: script('test/faults/run.ts', '--ci'), when: exists('test/faults/run.ts') },
@@ -99,19 +109,29 @@ const steps: Step[] = [
 
 const total: Count = { passed: 0, failed: 0 };
 const summary: string[] = [];
-for (const { name, run, when } of steps) {
+
+async function take({ name, run, when }: Step): Promise<void> {
   if (when?.() === false) {
     summary.push(`  ${name}: none yet`);
-    continue;
+    return;
   }
-  console.log(`\n== ${name}`);
+  const output = kept.getStore();
+  if (!output) console.log(`\n== ${name}`);
   const begin = Date.now();
   const { passed, failed } = await run();
+  if (output) process.stdout.write(Buffer.concat([Buffer.from(`\n== ${name}\n`), ...output.splice(0)]));
   total.passed += passed;
   total.failed += failed;
   const seconds = ((Date.now() - begin) / 1000).toFixed(1);
   summary.push(`  ${name}: ${passed} passed, ${failed} failed (${seconds} s)`);
 }
+
+const inTurn = async (steps: Step[]): Promise<void> => {
+  for (const step of steps) await take(step);
+};
+// Neither waits for a clock, and each keeps one of two cores busy.
+await Promise.all([kept.run([], () => inTurn(checks)), kept.run([], () => take(unit))]);
+await inTurn(onServices);
 rmSync(reports, { recursive: true, force: true });
 console.log(`\n${summary.join('\n')}\n`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
