@@ -503,3 +503,29 @@ describe('turns', () => {
     expect(held.rowCount).toBe(0);
   });
 });
+
+it('a child before its parent in the same batch goes in although the table refuses another row of it', async () => {
+  await alone(
+    `alter table catalog.products add constraint codes unique (sku), add constraint not_13 check (price <> 13),
+       add constraint parents foreign key (name) references catalog.products (sku)`,
+    `alter table catalog.products drop constraint parents, drop constraint not_13, drop constraint codes`,
+    async () => {
+      await land(pool, [{ sku: 'k', price: '1' }]);
+      // In the order of their keys: a refers to z, b to a, and both stand before what refuses the whole.
+      const staged = await stageImport(pool, [
+        { sku: 'a', name: 'z' },
+        { sku: 'b', name: 'a' },
+        { sku: 'k', name: 'b' },
+        { sku: 'm', price: '13' },
+        { sku: 'y', name: 'nobody' },
+        { sku: 'z' },
+      ]);
+      expect(await applyAll(pool, staged)).toEqual(receipt({ created: 3, updated: 1, failed: 2 }));
+      expect(await outcomes(staged)).toEqual([
+        { record: 4, decision: 'create', outcome: 'failed', code: 'check_failed' },
+        { record: 5, decision: 'create', outcome: 'failed', code: 'reference_missing' },
+      ]);
+      expect(await prove(staged)).toMatchObject({ ok: true, accounting: { created: 3, failed: 2 } });
+    },
+  );
+});

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../test/database.ts';
-import { connectPool } from './connect.ts';
+import { connectPool, withTransaction } from './connect.ts';
 import { requestStop, reopenImport, resumeImport, takeTurn } from './control.ts';
 import {
   beginRevert,
@@ -14,6 +14,7 @@ import {
   revertBatches,
 } from './revert.ts';
 import { revertTable } from './later-imports.ts';
+import { missingTable } from './missing-table.ts';
 import type { OnConflict, RevertRequest } from './revert-plan.ts';
 import { applyAll, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
 import { describeTarget } from './target.ts';
@@ -490,4 +491,36 @@ describe('who may undo, and when', () => {
       { actor: 'Aiko', action: 'reverted', detail: { result: { removed: 1 } } },
     ]);
   });
+});
+
+it('bringing back deleted records reads those of its own batch, however many were deleted', async () => {
+  await pool.query(
+    `insert into catalog.products (tenant_id, sku) select 'default', 'GONE' || lpad(n::text, 6, '0') from generate_series(1, 20000) n`,
+  );
+  await pool.query('analyze catalog.products');
+  const deleted = await imported([{ sku: 'a' }], {
+    missing: { action: 'delete', scope: [{ column: 'sku', operator: 'not_empty' }], inactive: null },
+  });
+  await begin(deleted);
+  const { epoch, revert } = (await claimRevert(pool, deleted.importId, 'run'))!;
+  await takeTurn(pool, deleted.importId, epoch, 'catalog.products/default', 'turn');
+  await planRevert(pool, await requestOf(deleted, SKIP, revert), epoch);
+  const read = await withTransaction(pool, async (client) => {
+    const soFar = async () =>
+      (
+        await client.query<{ rows: number }>(
+          'select (seq_tup_read + idx_tup_fetch)::int as rows from pg_stat_xact_all_tables where relid = $1::regclass',
+          [missingTable(deleted.lockKey)],
+        )
+      ).rows[0]!.rows;
+    const before = await soFar();
+    await client.query('select from waybill.revert_batches($1, $2, $3, 2, 2)', [
+      deleted.importId,
+      epoch,
+      revert,
+    ]);
+    return (await soFar()) - before;
+  });
+  expect(read).toBe(10_000);
+  expect((await records()).length).toBe(10_001);
 });

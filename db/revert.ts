@@ -16,6 +16,7 @@ import {
 } from './revert-plan.ts';
 import { revertTable } from './later-imports.ts';
 import { missingTable } from './missing-table.ts';
+import { freeOf } from './references.ts';
 import { keyJoin, planKey } from './target.ts';
 
 /** Records of one batch of a revert. */
@@ -28,15 +29,7 @@ function writeProgram(shape: Shape, table: string): Record<string, unknown> {
   const { target, tenantId } = shape.request;
   const range = 'p._place between $1 and $2';
   const key = keyJoin(target, tenantId, 'p');
-  const free = (kind: 'created' | 'updated'): string =>
-    referencesOf(shape, kind)
-      .map(
-        (ref) =>
-          ` and not exists (select from ${ref.table} r where ${ref.columns
-            .map((c, n) => `r.${quoteName(c)} = t.${quoteName(ref.referenced[n]!)}`)
-            .join(' and ')})`,
-      )
-      .join('');
+  const free = (kind: 'created' | 'updated'): string => freeOf(referencesOf(shape, kind));
   const asLeft = (kind: 'created' | 'updated') => `(p._forced or not ${moved(shape, kind)})`;
   const write = (kind: 'created' | 'updated') =>
     `${range} and p._decision = '${kind === 'created' ? 'remove' : 'restore'}' and ${key} and ${asLeft(kind)}${free(kind)} returning p._record`;
@@ -84,6 +77,9 @@ function writeMissing(shape: Shape, table: string): { reactivate: string; reinse
   // What the table computes it computes again.
   const columns = missing.columns.filter((name) => !target.columns.find((c) => c.name === name)!.generated);
   const keys = planKey(target);
+  // Joined by hash, it would read all of them for each batch.
+  const bound = (which: 'min' | 'max') =>
+    `(select ${which}(p._record) from ${table} p where ${range} and p._decision = 'reinsert')`;
   const arbiter = target.key
     .map((part) => (part.column === null ? `(${part.expression})` : part.expression))
     .join(', ');
@@ -97,7 +93,7 @@ function writeMissing(shape: Shape, table: string): { reactivate: string; reinse
            select coalesce(array_agg(_record), '{}') from w`,
     reinsert: `with w as (insert into ${target.name} (${columns.map(quoteName).join(', ')}) overriding system value
           select ${columns.map((name) => `m.${quoteName('r_' + name)}`).join(', ')} from ${from}
-          where ${range} and p._decision = 'reinsert' order by p._place
+          where ${range} and p._decision = 'reinsert' and m._record between ${bound('min')} and ${bound('max')} order by p._place
           on conflict (${arbiter}) do nothing returning ${keys.map((key) => `${key.expression} as ${key.name}`).join(', ')})
         select coalesce(array_agg(p._record), '{}') from ${table} p join w on ${keys.map((key) => `w.${key.name} = p.${key.name}`).join(' and ') || 'true'}
         where ${range} and p._decision = 'reinsert'`,

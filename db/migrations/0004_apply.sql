@@ -45,18 +45,18 @@ begin
 end $$;
 
 -- Runs a writing statement over a range of seq; where a row makes it fail, halves the range until that row stands
--- alone. `back`: the records that came back from the write. `failures`: [{seq, code, message}].
+-- alone. `back`: the records that came back from the write. `failures`: [{seq, code, message, again}]; `again`: what it
+-- refers to may have come into the table since. `p_by_hash`: the statement joins a range with what it brought back.
 create function waybill.write_range(p_sql text, p_first bigint, p_last bigint, p_records bigint[], p_wave int,
-  p_batch int, out back bigint[], out failures jsonb) language plpgsql as $$
+  p_batch int, p_by_hash boolean default false, out back bigint[], out failures jsonb) language plpgsql as $$
 declare
   state text; constraint_name text; column_name text; message text;
   half bigint;
   one record;
 begin
   begin
-    -- What an insert brought back is matched with the plan's rows by hash: they have neither index nor statistics, and
-    -- one loop within the other takes half a minute for a batch.
-    if p_sql like 'with w as (insert%' then
+    -- What came back has neither index nor statistics: one loop within the other takes half a minute for a batch.
+    if p_by_hash then
       perform set_config('enable_nestloop', 'off', true), set_config('enable_hashjoin', 'on', true);
     end if;
     execute p_sql into back using p_first, p_last, p_records, p_wave, p_batch;
@@ -74,16 +74,45 @@ begin
   if p_first = p_last then
     select * into one from waybill.failure_sentence(state, constraint_name, column_name, message);
     back := '{}';
-    failures := jsonb_build_array(jsonb_build_object('seq', p_first, 'code', one.code, 'message', one.message));
+    failures := jsonb_build_array(jsonb_build_object('seq', p_first, 'code', one.code, 'message', one.message,
+      'again', state = '23503' and exists (select from pg_constraint c
+        where c.conname = constraint_name and c.contype = 'f' and c.confrelid = c.conrelid)));
     return;
   end if;
   half := p_first + (p_last - p_first) / 2;
-  select * into one from waybill.write_range(p_sql, p_first, half, p_records, p_wave, p_batch);
+  select * into one from waybill.write_range(p_sql, p_first, half, p_records, p_wave, p_batch, p_by_hash);
   back := one.back;
   failures := one.failures;
-  select * into one from waybill.write_range(p_sql, half + 1, p_last, p_records, p_wave, p_batch);
+  select * into one from waybill.write_range(p_sql, half + 1, p_last, p_records, p_wave, p_batch, p_by_hash);
   back := back || one.back;
   failures := failures || one.failures;
+end $$;
+
+-- `insert` or `update` of a plan's rows. Where the table refers to itself, rows that were refused for the want of a
+-- record are tried again, together, as long as that brings more of them in: it may have come with the others.
+create function waybill.write_rows(p_program jsonb, p_kind text, b waybill.batches, p_records bigint[], out back bigint[],
+  out failures jsonb) language plpgsql as $$
+declare
+  w record;
+  records bigint[];
+  f jsonb;
+  one bigint;
+begin
+  select * into w from waybill.write_range(p_program ->> p_kind, b.first_seq, b.last_seq, p_records, b.wave, b.batch,
+    p_kind = 'insert');
+  back := w.back;
+  failures := w.failures;
+  while cardinality(w.back) > 0 and jsonb_path_exists(failures, '$[*] ? (@.again == true)') loop
+    records := '{}';
+    for f in select * from jsonb_path_query(failures, '$[*] ? (@.again == true)') loop
+      execute p_program ->> 'record_of' into one using (f ->> 'seq')::bigint;
+      records := records || one;
+    end loop;
+    select * into w from waybill.write_range(p_program ->> p_kind, b.first_seq, b.last_seq, records, b.wave, b.batch,
+      p_kind = 'insert');
+    back := back || w.back;
+    failures := jsonb_path_query_array(failures, '$[*] ? (@.again == false)') || w.failures;
+  end loop;
 end $$;
 
 create function waybill.without(p_all bigint[], p_some bigint[]) returns bigint[] language sql immutable
@@ -172,7 +201,7 @@ begin
       end;
     end if;
     if one_by_one then
-      select * into w from waybill.write_range(p_program ->> 'insert', b.first_seq, b.last_seq, null, b.wave, b.batch);
+      select * into w from waybill.write_rows(p_program, 'insert', b, null);
       r.created := cardinality(w.back);
       broken := waybill.note_failures(b.import_id, b.wave, b.batch, p_program, w.failures, 'create');
       r.failed := r.failed + cardinality(broken);
@@ -192,8 +221,7 @@ begin
             r.stale := r.stale + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.different, 'create', 'stale',
               'stale', 'A record with this key was added after the plan was approved.');
           elsif cardinality(c.different) > 0 then
-            select * into w from waybill.write_range(p_program ->> 'update', b.first_seq, b.last_seq, c.different,
-              b.wave, b.batch);
+            select * into w from waybill.write_rows(p_program, 'update', b, c.different);
             r.updated := r.updated + waybill.note_outcomes(b.import_id, b.wave, b.batch, w.back, 'create', 'updated',
               null, null);
             broken := waybill.note_failures(b.import_id, b.wave, b.batch, p_program, w.failures, 'create');
@@ -206,7 +234,7 @@ begin
   end if;
 
   if found_rows.updates > 0 then
-    select * into w from waybill.write_range(p_program ->> 'update', b.first_seq, b.last_seq, null, b.wave, b.batch);
+    select * into w from waybill.write_rows(p_program, 'update', b, null);
     r.updated := r.updated + cardinality(w.back);
     broken := waybill.note_failures(b.import_id, b.wave, b.batch, p_program, w.failures, 'update');
     r.failed := r.failed + cardinality(broken);
@@ -229,8 +257,7 @@ begin
           r.failed := r.failed + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.absent, 'update', 'failed',
             'no_such_record', 'The record was removed meanwhile, and this import only updates.');
         elsif cardinality(c.absent) > 0 then
-          select * into w from waybill.write_range(p_program ->> 'insert', b.first_seq, b.last_seq, c.absent, b.wave,
-            b.batch);
+          select * into w from waybill.write_rows(p_program, 'insert', b, c.absent);
           r.created := r.created + waybill.note_outcomes(b.import_id, b.wave, b.batch, w.back, 'update', 'created',
             null, null);
           broken := waybill.note_failures(b.import_id, b.wave, b.batch, p_program, w.failures, 'update');

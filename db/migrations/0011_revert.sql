@@ -280,7 +280,8 @@ begin
   if p_program ->> 'lock' is not null then
     execute p_program ->> 'lock' using b.first_place, b.last_place;
   end if;
-  select * into w from waybill.write_range(p_program ->> p_kind, b.first_place, b.last_place, null, b.revert, b.batch);
+  select * into w from waybill.write_range(p_program ->> p_kind, b.first_place, b.last_place, null, b.revert, b.batch,
+    p_kind = 'reinsert');
   for f in select * from jsonb_array_elements(w.failures) loop
     execute p_program ->> 'record_of' into one using (f ->> 'seq')::bigint;
     if f ->> 'code' = 'reference_missing' and p_kind = 'remove' then
