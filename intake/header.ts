@@ -79,7 +79,7 @@ export function findHeader(records: HeadRecord[], headerRow: number | undefined)
     data: first + lines,
     width,
     joined: named.length > 1,
-    doubtful: votes <= 1 && named.length === 1,
+    doubtful: named.length > 1 ? !provenJoined(named) : votes <= 1,
   };
 }
 
@@ -88,7 +88,10 @@ const isRuler = (cells: string[]): boolean =>
   cells.some((cell) => /^\s*:?(?:-{2,}|={2,}|_{2,}):?\s*$/u.test(cell)) &&
   cells.every((cell) => /^\s*(?::?[-=_]+:?)?\s*$/u.test(cell));
 
-/** How many lines the names take: below the first one, those that are no more data than it is. */
+/**
+ * How many lines the names take. Below the first one a line is names only where that one leaves some out or repeats them,
+ * as names of groups do, or where it is the columns' units: any other line of words may be a record.
+ */
 function headerLines(records: HeadRecord[], first: number, width: number): number {
   let lines = 1;
   for (; lines < MAX_HEADER_LINES; lines++) {
@@ -96,11 +99,27 @@ function headerLines(records: HeadRecord[], first: number, width: number): numbe
     const body = records.slice(first + lines + 1, first + lines + 1 + BODY_RECORDS);
     if (line && lines === 1 && isRuler(line.cells)) continue;
     if (!line || body.length < 2 || line.rejected || line.cells.length !== width) break;
+    const above = records[first + lines - 1]!.cells;
     const again = line.cells.every((cell, column) => cell === records[first]!.cells[column]);
-    if (!again && !contradicts(line.cells, body, width)) break;
+    if (isRuler(above)) break;
+    if (!again && !((isUnits(line.cells) || isGroups(above)) && contradicts(line.cells, body, width))) break;
   }
   return lines;
 }
+
+/** Some of them stand over more than one column: blanks on their right, or the same again. */
+function isGroups(cells: string[]): boolean {
+  const plain = cells.map((cell) => cell.trim());
+  return plain.includes('', 1) || new Set(plain).size < plain.length;
+}
+
+/** Units, and beside them perhaps words that are names. */
+const isUnits = (cells: string[]): boolean =>
+  cells.some((cell) => cell.trim() !== '' && UNIT.test(cell.trim())) &&
+  cells.every((cell) => UNIT.test(cell.trim()) || hasKnownWord(cell));
+
+const UNIT =
+  /^(?:|[([].{1,12}[)\]]|%|‰|°[CF]?|[mcµk]?(?:g|m|l|s)|mm|km|ml|pcs|pc|st(?:k|ck)?|ea|kw|kwh|m[²³23]|m\/s|km\/h|usd|eur|jpy|idr|gbp|rp|€|\$|¥|£|円|個|本|枚)\.?$/iu;
 
 /** As R writes tables: the first column holds the names of the rows, and has none itself. */
 function namesAllButFirst(above: HeadRecord, first: HeadRecord, body: HeadRecord[], width: number): boolean {
@@ -139,6 +158,14 @@ function contradicts(cells: string[], body: HeadRecord[], width: number): boolea
 
 /** Words for an empty cell, which say nothing of the row. */
 const NOTHING = /^(?:n\/?a|null|nil|none|nan|-+|\?|tbd|unknown|missing)$/iu;
+
+/** The lines below the first one are names or units without doubt, and no record. */
+const provenJoined = (named: HeadRecord[]): boolean =>
+  named
+    .slice(1)
+    .every(
+      ({ cells }) => isUnits(cells) || cells.filter((cell) => hasKnownWord(cell)).length > cells.length / 3,
+    );
 
 /** Names below one another, joined; a name with blanks on its right stands over all of them. */
 function joinNames(lines: string[][]): string[] {
@@ -245,11 +272,7 @@ function headerVotes(first: HeadRecord | undefined, body: HeadRecord[], width: n
       continue;
     }
     const own = typeOf([name]);
-    const words = name
-      .normalize('NFKC')
-      .toLowerCase()
-      .split(/[\s_\-./()]+/u);
-    if (words.some((word) => WORDS.has(word))) votes += 2;
+    if (hasKnownWord(name)) votes += 2;
     if (own === 'integer' || own === 'decimal' || own === 'date' || own === 'email' || own === 'url') {
       votes -= own === 'integer' && /^(?:19|20)\d\d$/u.test(name) ? 0.5 : 3;
       continue;
@@ -264,6 +287,14 @@ function headerVotes(first: HeadRecord | undefined, body: HeadRecord[], width: n
   }
   if (new Set(names).size === names.length && !names.some((name) => /\d/u.test(name))) votes += 0.75;
   return votes;
+}
+
+function hasKnownWord(name: string): boolean {
+  const words = name
+    .normalize('NFKC')
+    .toLowerCase()
+    .split(/[\s_\-./()]+/u);
+  return words.some((word) => WORDS.has(word));
 }
 
 /** Cells that are all built alike (`SKU-00012`) tell whether the first one is one of them. */
