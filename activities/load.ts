@@ -66,7 +66,7 @@ export function createLoadActivities(deps: ActivityDeps) {
         await planRequest(deps, input),
         Context.current().cancellationSignal,
       );
-      return { version: plan.version, digest: plan.digest, counts: plan.counts, reasons: [] };
+      return { version: plan.version, digest: plan.digest, counts: plan.counts, reasons: plan.hold };
     },
 
     /** Applies the batches first..last, several in one transaction where they are quick. */

@@ -41,6 +41,8 @@ export interface ApplyProgram {
 /** Parameters: $1 first seq, $2 last seq, $3 records. */
 export interface MissingProgram {
   decision: 'deactivate' | 'delete';
+  /** When they were looked for: what others commit from then on they were not looked at with. */
+  found_at: string;
   /** Of a deactivation: the column and what it gets, as text. */
   sets: Record<string, string | null>;
   check: string;

@@ -29,19 +29,45 @@ export const receiptTimes = (importId: string): string =>
      coalesce(array_agg(c.committed_at order by b.first_seq), '{}') as times
    from waybill.receipts c join waybill.batches b using (import_id, wave, batch) where c.import_id = ${importId}`;
 
+const LAST_REVERT = `case when i.status = 'reverted' then
+  (select max(v.revert) from waybill.reverts v where v.import_id = i.import_id and v.planned_at is not null) end as "lastRevert"`;
+
 export async function laterImports(
   client: pg.Pool | pg.PoolClient,
   importId: string,
 ): Promise<LaterImport[]> {
   const found = await client.query<LaterImport>(
-    `select i.import_id as "importId", i.lock_key as "lockKey", to_regclass('stage.missing_' || i.lock_key) is not null as missing, case when i.status = 'reverted' then
-         (select max(v.revert) from waybill.reverts v where v.import_id = i.import_id and v.planned_at is not null) end as "lastRevert"
+    `select i.import_id as "importId", i.lock_key as "lockKey", to_regclass('stage.missing_' || i.lock_key) is not null as missing, ${LAST_REVERT}
      from waybill.imports i
      where i.turn = (select turn from waybill.imports where import_id = $1) and i.import_id <> $1 and to_regclass('stage.plan_' || i.lock_key) is not null
        and exists (select from waybill.receipts r where r.import_id = i.import_id and r.committed_at >
          (select min(m.committed_at) from waybill.receipts m where m.import_id = $1))
      order by i.lock_key`,
     [importId],
+  );
+  return found.rows;
+}
+
+/**
+ * Imports of the same turn whose files are later than the decision about what is missing in ours: what they committed
+ * came after `since`, or they were begun after this one. `sameSource`: of the same profile or sync.
+ */
+export async function importsSince(
+  client: pg.Pool | pg.PoolClient,
+  importId: string,
+  since: string | null,
+): Promise<(LaterImport & { fileName: string; sameSource: boolean })[]> {
+  const found = await client.query<LaterImport & { fileName: string; sameSource: boolean }>(
+    `select i.import_id as "importId", i.lock_key as "lockKey", i.file_name as "fileName", ${LAST_REVERT},
+       -- What it removed itself is gone, or is seen to have changed.
+       false as missing,
+       coalesce(i.tenant_id = m.tenant_id and i.dataset = m.dataset and (i.profile = m.profile or i.sync_id = m.sync_id), false) as "sameSource"
+     from waybill.imports i join waybill.imports m on m.import_id = $1 and i.turn = m.turn and i.import_id <> m.import_id
+     where to_regclass('stage.plan_' || i.lock_key) is not null
+       and (exists (select from waybill.receipts r where r.import_id = i.import_id and (r.committed_at > $2 or i.created_at > m.created_at))
+         or i.status in ('completed', 'completed_with_issues') and (i.finished_at > $2 or i.created_at > m.created_at))
+     order by i.created_at, i.lock_key`,
+    [importId, since],
   );
   return found.rows;
 }

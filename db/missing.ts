@@ -3,6 +3,7 @@ import { comparable, hashOf, type MissingProgram } from './apply-program.ts';
 import { quoteName, quoteText } from './connect.ts';
 import { checkValues, conditionSql, keepOwn, type ColumnCondition, type WrittenBy } from './missing-scope.ts';
 import { missingTable } from './missing-table.ts';
+import { markSeenLater } from './seen-later.ts';
 import { freeOf, referencesTo, type TableReference } from './references.ts';
 import { keyJoin, planKey, type Target } from './target.ts';
 
@@ -26,6 +27,8 @@ export interface MissingFound {
   rows: number;
   batches: MissingBatch[];
   program: MissingProgram;
+  /** What a person has to know first: a newer file came in before this one. */
+  later: string | null;
 }
 
 interface Deciding {
@@ -62,6 +65,7 @@ export async function findMissing(
     ...(missing.inactive ? [missing.inactive] : []),
   ]);
   await client.query(`drop table if exists ${table}`);
+  const [now] = (await client.query<{ at: string }>('select clock_timestamp()::text as at')).rows;
   let from = missingStatement(deciding, missing, { plan: options.plan });
   const names = planKey(target).map(({ name }) => name);
   if (byWriter) {
@@ -75,12 +79,14 @@ export async function findMissing(
   const order = names.map((name) => `m.${name}`).join(', ');
   await client.query(
     `create table ${table} with (autovacuum_enabled = false) as
-     select -row_number() over w as _record, ${options.base} + row_number() over w as _seq, ${quoteText(missing.action)}::text as _decision, m.*
+     select -row_number() over w as _record, ${options.base} + row_number() over w as _seq, ${quoteText(missing.action)}::text as _decision,
+       null::text as _seen, m.*
      from (${from}) m window w as (order by ${order})`,
   );
   if (byWriter) await client.query('drop table missing_candidates');
   await client.query(`create unique index on ${table} (_seq)`);
   await client.query(`create unique index on ${table} (_record)`);
+  const later = await markSeenLater(client, deciding, { since: null });
   const batches = await client.query<MissingBatch>(
     `select min(_seq) as first, max(_seq) as last, count(*)::int as rows, bit_xor(${rowHash(target, 'p')})::text as digest
      from ${table} p group by (_seq - 1) / ${options.batchRows} order by 1`,
@@ -88,7 +94,11 @@ export async function findMissing(
   return {
     rows: batches.rows.reduce((sum, batch) => sum + batch.rows, 0),
     batches: batches.rows,
-    program: writeMissingProgram(deciding, missing, await referencesTo(client, target)),
+    program: {
+      ...writeMissingProgram(deciding, missing, await referencesTo(client, target)),
+      found_at: now!.at,
+    },
+    later,
   };
 }
 
@@ -129,6 +139,7 @@ const rowHash = (target: Target, alias: string): string =>
       { name: '_record', type: 'bigint' },
       { name: '_seq', type: 'bigint' },
       { name: '_decision', type: 'text' },
+      { name: '_seen', type: 'text' },
       ...planKey(target),
       ...target.columns.map(({ name, type }) => ({ name: seen(name), type })),
     ],
@@ -139,7 +150,7 @@ function writeMissingProgram(
   { lockKey, tenantId, target }: Deciding,
   { action, inactive }: MissingRequest,
   references: TableReference[],
-): MissingProgram {
+): Omit<MissingProgram, 'found_at'> {
   const table = missingTable(lockKey);
   const range = 'p._seq between $1 and $2';
   const key = keyJoin(target, tenantId, 'p');
@@ -150,7 +161,7 @@ function writeMissingProgram(
     })
     .join(' and ');
   const free = action === 'delete' ? freeOf(references) : '';
-  const chosen = `${range} and ($3::bigint[] is null or p._record = any($3::bigint[])) and ${key} and ${unmoved}${free}`;
+  const chosen = `${range} and ($3::bigint[] is null or p._record = any($3::bigint[])) and ${key} and p._seen is null and ${unmoved}${free}`;
   const change =
     action === 'delete'
       ? `delete from ${target.name} t using ${table} p where ${chosen} returning p._record`
@@ -172,8 +183,9 @@ function writeMissingProgram(
         : null,
     write: `with w as (${change}) select coalesce(array_agg(_record), '{}') from w`,
     classify: `select coalesce(array_agg(p._record) filter (where ${action === 'delete' ? 't.found is null' : 't.reached'}), '{}') as reached,
-        coalesce(array_agg(p._record) filter (where ${action === 'delete' ? 't.moved' : 'not coalesce(t.reached, false) and coalesce(t.moved, true)'}), '{}') as moved,
-        coalesce(array_agg(p._record) filter (where t.found and not t.moved and t.held), '{}') as referenced
+        coalesce(array_agg(p._record) filter (where ${action === 'delete' ? 't.moved and p._seen is null' : 'not coalesce(t.reached, false) and (t.found is null or t.moved and p._seen is null)'}), '{}') as moved,
+        coalesce(array_agg(p._record) filter (where t.found and not t.reached and p._seen is not null), '{}') as seen,
+        coalesce(array_agg(p._record) filter (where t.found and not t.moved and t.held and p._seen is null), '{}') as referenced
       from ${table} p left join lateral (select true as found, not (${unmoved}) as moved, ${reached} as reached, not (true${free}) as held
         from ${target.name} t where ${key}) t on true
       where ${range} and p._record = any($3::bigint[])`,

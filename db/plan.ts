@@ -284,11 +284,14 @@ async function finishDraft(
         })
       : null;
     const hold = missing
-      ? incompleteReasons({
-          manifest,
-          missing: missing.rows,
-          unreadable: await countKeyless(client, request, draft),
-        })
+      ? [
+          ...incompleteReasons({
+            manifest,
+            missing: missing.rows,
+            unreadable: await countKeyless(client, request, draft),
+          }),
+          ...(missing.later === null ? [] : [missing.later]),
+        ]
       : [];
     await client.query(`create index on ${draft.table} (_seq)`);
     await client.query(
@@ -334,6 +337,22 @@ export async function planOfEpoch(
      from waybill.imports i join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
      where i.import_id = $1 and p.epoch = $2`,
     [importId, epoch],
+  );
+  return result.rows[0] ?? null;
+}
+
+/** The plan as it stands, and whether it was decided in the turn that the import has now. */
+export async function currentPlan(
+  client: pg.PoolClient,
+  importId: string,
+): Promise<(Plan & { ofThisTurn: boolean }) | null> {
+  const result = await client.query<Plan & { ofThisTurn: boolean }>(
+    `select p.version, p.digest, p.counts, p.hold,
+       (select count(*)::int from waybill.batches b where b.import_id = i.import_id and b.superseded_at is null) as batches,
+       exists (select from waybill.turns t where t.turn = i.turn and t.holder = i.import_id and t.generation = i.turn_generation) as "ofThisTurn"
+     from waybill.imports i join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
+     where i.import_id = $1`,
+    [importId],
   );
   return result.rows[0] ?? null;
 }

@@ -1,7 +1,8 @@
 import type pg from 'pg';
-import { differs, rowHash } from './apply-program.ts';
-import { quoteName, withCancellableTransaction } from './connect.ts';
-import { planOfEpoch, planTable, storePlan, type Plan, type PlanCounts, type PlanRequest } from './plan.ts';
+import { differs, rowHash, type MissingProgram } from './apply-program.ts';
+import { quoteName, quoteText, withCancellableTransaction } from './connect.ts';
+import { markSeenLater } from './seen-later.ts';
+import { currentPlan, planTable, storePlan, type Plan, type PlanCounts, type PlanRequest } from './plan.ts';
 import { keyJoin } from './target.ts';
 
 /**
@@ -15,15 +16,16 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
   return withCancellableTransaction(pool, signal, async (client) => {
     await client.query('select pg_advisory_xact_lock(7296, $1)', [lockKey % 2 ** 31]);
     await client.query('select waybill.hold($1, $2)', [importId, epoch]);
-    const made = await planOfEpoch(client, importId, epoch);
-    if (made) return made;
+    // Said again, or by an attempt whose first one got through: decided in this very turn.
+    const made = await currentPlan(client, importId);
+    if (made?.ofThisTurn) return made;
     await client.query('set local jit = off');
     const before = (
       await client.query<{
         version: number;
         wave: number;
         approved_by: string;
-        program: { reviewed: boolean };
+        program: { reviewed: boolean; missing: MissingProgram | null };
         counts: PlanCounts;
         generation: number | null;
       }>(
@@ -71,6 +73,17 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
         [importId],
       );
     }
+    // Missing records keep their decision, and whatever was written to one since is left alone. What a newer file has,
+    // however equal, is not missing.
+    const { missing } = before.program;
+    const later = missing
+      ? await markSeenLater(client, request, {
+          since: missing.found_at,
+          only: `exists (select from waybill.batches b where p._seq between b.first_seq and b.last_seq and ${open.replaceAll('$1', quoteText(importId))})`,
+        })
+      : null;
+    // Nobody has looked, and nobody would: the older file asks before it removes what is left.
+    const hold = later !== null && ['auto', 'guard'].includes(before.approved_by) ? [later] : [];
     await client.query(
       `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest, missing)
        select b.import_id, $2::int, b.batch, b.first_seq, b.last_seq, x.rows, x.digest, false
@@ -78,10 +91,15 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
          select count(*)::int as rows, coalesce(bit_xor(${rowHash(target, fields, 'p')}), 0) as digest
          from ${plan} p where p._seq between b.first_seq and b.last_seq) x
        where ${open} and not b.missing
+${
+  missing
+    ? `
        union all
-       -- Missing records keep their decision: whatever was written to one since, it is left alone.
-       select b.import_id, $2::int, b.batch, b.first_seq, b.last_seq, b.rows, b.digest, true from waybill.batches b
-       where ${open} and b.missing`,
+       select b.import_id, $2::int, b.batch, b.first_seq, b.last_seq, x.rows, x.digest, true
+       from waybill.batches b cross join lateral (${missing.check.replaceAll('$1', 'b.first_seq').replaceAll('$2', 'b.last_seq')}) x
+       where ${open} and b.missing`
+    : ''
+}`,
       [importId, wave],
     );
     await client.query(
@@ -107,9 +125,16 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
       counts,
       program: before.program,
       generation: before.generation,
-      approvedBy: before.approved_by,
-      hold: [],
+      approvedBy: hold.length === 0 ? before.approved_by : null,
+      hold,
     });
-    return { version, digest, counts, batches, hold: [] };
+    // What the guard saw stays with the plan that it now waits for: only the reasons are others.
+    if (hold.length > 0)
+      await client.query(
+        `update waybill.plans p set guard = b.guard || jsonb_build_object('reasons', $4::text[]) from waybill.plans b
+         where b.import_id = $1 and b.version = $2 and b.guard is not null and p.import_id = $1 and p.version = $3`,
+        [importId, before.version, version, hold],
+      );
+    return { version, digest, counts, batches, hold };
   });
 }

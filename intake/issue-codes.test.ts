@@ -29,7 +29,7 @@ const WRITTEN: [folder: RegExp, code: RegExp][] = [
   // What apply says of a row: the target's refusals, and outcomes that differ from the decision.
   [
     /^db\/.*\.sql$/,
-    /when '[0-9A-Z]{5}' then '([a-z_]+)'|else '([a-z_]+)' end;\n\s*message := case|'(?:create|update|unchanged)',\s*'(?:stale|failed)',\s*'([a-z_]+)',/gu,
+    /when '[0-9A-Z]{5}' then '([a-z_]+)'|else '([a-z_]+)' end;\n\s*message := case|(?:'(?:create|update|unchanged)'|decision),\s*'(?:stale|failed|unchanged)',\s*'([a-z_]+)',/gu,
   ],
   [/^activities\//, /(?:ImportRefused\(\s*|code: )'([a-z][a-z_0-9]*)'/gu],
   [/^workflows\//, /code: '([a-z][a-z_0-9]*)'/gu],

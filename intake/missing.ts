@@ -105,6 +105,15 @@ export interface Catalogue {
 
 const n = (value: number): string => value.toLocaleString('en-US');
 
+/** Why records that an older file does not have are not removed without a person: a newer one has come in since. */
+export const laterWarning = (later: {
+  fileName: string;
+  importId: string;
+  removes: number;
+  seen: number;
+}): string =>
+  `A later import of the same source has been there since: ${later.fileName} (${later.importId}). Of the records that this older file does not have, ${n(later.seen)} ${later.seen === 1 ? 'is' : 'are'} in it and will be left alone; ${n(later.removes)} would still be deactivated or deleted.`;
+
 /**
  * Why the missing records of this file wait for a person under every policy: it may not be the whole catalogue. Empty
  * where nothing is missing, or nothing speaks against it.

@@ -64,9 +64,18 @@ async function run(state: RunState, claimed: Claimed): Promise<ImportResult> {
   }
   // A first run under `auto` is still in the turn that it planned in; every other asks for it (again).
   if (claimed.approvedWave !== null || claimed.policy !== 'auto' || held) {
-    if (state.heavy) await takeTurn(state, 'slot');
-    const { moved } = await takeTurn(state, 'turn');
-    if (moved) await state.throughOutage(() => load('decide again what was not applied').rebase(state.at()));
+    for (;;) {
+      if (state.heavy) await takeTurn(state, 'slot');
+      const { moved } = await takeTurn(state, 'turn');
+      if (!moved) break;
+      const plan = await state.throughOutage(() =>
+        load('decide again what was not applied').rebase(state.at()),
+      );
+      if (plan.reasons.length === 0) break;
+      // A newer file has come in meanwhile: the older one asks, and gives the turn back while it waits.
+      state.approved = false;
+      await review(state, claimed, plan);
+    }
   }
   state.enter('apply');
   await applyAll(state);
@@ -174,7 +183,11 @@ async function applyAll(state: RunState): Promise<void> {
   if (whole) {
     state.describe('all or nothing: prepared, and seen by nobody until all of it is committed');
     for (const range of pending.ranges) await apply(range);
-  } else await activities.inLanes(pending.ranges, pending.lanes, apply);
+  } else {
+    await activities.inLanes(pending.ranges, pending.lanes, apply);
+    // Only when every row of the file is in: a record may be referred to by what the file still changes.
+    if (pending.missing) await activities.inLanes(pending.missing, pending.lanes, apply);
+  }
 }
 
 /** After anything that is not a straight end: what does the database say, and does the run go on? */

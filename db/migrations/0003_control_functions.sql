@@ -196,7 +196,8 @@ begin
   held := t.holder is not distinct from p_import;
   select ticket into mine from waybill.tickets k where k.turn = p_turn and k.import_id = p_import;
   select count(*) into ahead from waybill.tickets k where k.turn = p_turn and k.ticket < mine;
-  moved := held and not p_is_slot and i.turn_generation is not null and i.turn_generation <> t.generation;
+  moved := held and not p_is_slot and case when i.turn_generation is not null then i.turn_generation <> t.generation
+    else i.status <> 'reverting' and coalesce(waybill.passed_by(p_import), false) end;
 
   if i.status = 'reverting' then
     update waybill.imports set waiting_for = case when not held then jsonb_build_object(

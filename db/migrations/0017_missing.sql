@@ -8,7 +8,7 @@ alter table waybill.receipts
   add column deleted int not null default 0,
   -- Found as it was to become: somebody else has deactivated or removed it since.
   add column gone int not null default 0,
-  -- Left as it is: changed since the plan was made, referred to, or refused by the table.
+  -- Left as it is: changed since the plan was made, in the file of a later import, referred to, or refused by the table.
   add column kept int not null default 0;
 
 -- Why a plan waits for a person under every policy.
@@ -70,9 +70,11 @@ begin
     r.kept := r.kept
       + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.moved, decision, 'stale', 'stale',
           'The record was changed or removed after the plan was made, so it was left alone.')
+      + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.seen, decision, 'stale', 'seen_later',
+          'A later import has a row for this record, so this older file does not remove it.')
       + waybill.note_outcomes(b.import_id, b.wave, b.batch, c.referenced, decision, 'failed', 'referenced',
           'Something refers to this record, so it was not deleted.')
-      + waybill.note_outcomes(b.import_id, b.wave, b.batch, waybill.without(lost, c.reached || c.moved || c.referenced),
+      + waybill.note_outcomes(b.import_id, b.wave, b.batch, waybill.without(lost, c.reached || c.moved || c.seen || c.referenced),
           decision, 'failed', 'refused_by_target',
           'The table did not take the change and gave no reason (a rule or trigger of the table).');
   end if;
@@ -80,6 +82,17 @@ begin
   insert into waybill.receipts values (r.*);
   return r;
 end $$;
+
+-- Missing records of a plan that was made outside of a turn wait to be applied, and others have been there since.
+create function waybill.passed_by(p_import text) returns boolean language sql stable
+  return (select exists (select from waybill.batches b where b.import_id = p_import and b.missing and b.superseded_at is null
+        and not exists (select from waybill.receipts r where (r.import_id, r.wave, r.batch) = (b.import_id, b.wave, b.batch)))
+      and exists (select from waybill.imports o where o.turn = i.turn and o.import_id <> p_import
+        and (o.status in ('completed', 'completed_with_issues') and o.finished_at > found
+          or exists (select from waybill.receipts r where r.import_id = o.import_id and r.committed_at > found)))
+    from waybill.imports i join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
+      cross join lateral (select (p.program #>> '{missing,found_at}')::timestamptz as found) f
+    where i.import_id = p_import);
 
 -- What the accounting says beside the input, of imports that look for missing records; null of all others. `missing` is
 -- what the plan found, and the others what came of it: what none of them counts was gone by itself, or is still to do.
