@@ -1,4 +1,4 @@
-import { Refusal } from './refusal.ts';
+import { EXIT, Refusal } from './refusal.ts';
 
 type Command = (argv: string[]) => Promise<number>;
 
@@ -46,7 +46,8 @@ async function main(argv: string[]): Promise<number> {
 // A reader that has seen enough (`| head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.stderr.write(`waybill: stdout cannot be written (${error.message}).\n`);
+  process.exit(EXIT.refused);
 });
 
 try {

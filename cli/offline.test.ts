@@ -1,7 +1,11 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import japanese from 'encoding-japanese';
@@ -328,5 +332,61 @@ describe('csv-test-data, the cases that every reader of RFC 4180 must get right'
     );
     expect(result.stdout).toBe('foo,bar,baz\r\n');
     expect(rejectsOf(rejects)).toMatchObject([{ line: 2, code }]);
+  });
+});
+
+describe('what convert writes', () => {
+  it.each<[string, (source: string) => string, RegExp]>([
+    ['the file itself', (source) => source, /is the file that is read/u],
+    ['a folder that is not there', () => join(folder, 'none', 'x'), /no such folder/u],
+    ['a folder', () => folder, /it is a folder/u],
+    ['a full disk', () => '/dev/full', /disk is full/u],
+  ])('--rejects naming %s is one clear line, and the file stays', async (_, named, message) => {
+    const source = file('kept.csv', 'a,b\n1,2\n3\n');
+    const { code, stderr } = await run('convert', source, '--rejects', named(source));
+    expect([code, stderr.split('\n').length]).toEqual([2, 2]);
+    expect(stderr).toMatch(message);
+    expect(readFileSync(source, 'utf8')).toBe('a,b\n1,2\n3\n');
+  });
+
+  it('leaves an older list of rejects as it was where the file cannot be read', async () => {
+    const rejects = file('older.ndjson', 'older\n');
+    expect((await run('convert', file('none.csv', ''), '--rejects', rejects)).code).toBe(2);
+    expect(readFileSync(rejects, 'utf8')).toBe('older\n');
+    expect(readdirSync(folder).filter((name) => name.endsWith('.part'))).toEqual([]);
+  });
+
+  it.each(['a reader that has seen enough', 'Ctrl-C'])(
+    'leaves nothing behind for %s',
+    async (how) => {
+      const lines = Array.from({ length: 20_000 }, () => `${randomBytes(40).toString('hex')},2\n`);
+      const source = file('ended.csv.gz', gzipSync(`a,b\n${lines.join('')}`));
+      const child = spawn(
+        fileURLToPath(new URL('../node_modules/.bin/node', import.meta.url)),
+        [fileURLToPath(new URL('main.ts', import.meta.url)), 'convert', source],
+        { stdio: ['ignore', 'pipe', 'ignore'] },
+      );
+      await once(child.stdout, 'data');
+      expect(readdirSync(folder).filter((name) => name.startsWith('waybill-'))).toHaveLength(1);
+      if (how === 'Ctrl-C') child.kill('SIGINT');
+      child.stdout.destroy();
+      const ended = (await once(child, 'exit')) as [number | null, string | null];
+      if (how !== 'Ctrl-C') expect(ended).toEqual([0, null]);
+      expect(readdirSync(folder).filter((name) => name.startsWith('waybill-'))).toEqual([]);
+    },
+    20_000,
+  );
+
+  it('quotes and doubles exactly where it must', async () => {
+    const text = 'a;b\n"x;1";"q""q"\n"c,d";"l\nm"\n;plain "é" 日\n';
+    const { stdout } = await run(
+      'convert',
+      file('quotes.csv', text),
+      '--delimiter',
+      ';',
+      '--header-row',
+      '1',
+    );
+    expect(stdout).toBe('a,b\r\nx;1,"q""q"\r\n"c,d","l\nm"\r\n,"plain ""é"" 日"\r\n');
   });
 });

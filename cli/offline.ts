@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Writable } from 'node:stream';
@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { inspectFile } from '../intake/inspect.ts';
 import { readChunks } from '../intake/read-chunks.ts';
 import { FileError, type FileOptions, type Manifest } from '../intake/types.ts';
+import { removedAtEnd } from './leftovers.ts';
 
 /** A file that was read where it lies, with what had to be made from it in a folder of its own. */
 export interface OfflineFile {
@@ -93,9 +94,11 @@ export async function offline({ stderr }: Streams, work: () => Promise<void>): P
     await work();
     return 0;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EPIPE') return 0;
-    if (!(error instanceof FileError)) throw error;
-    stderr.write(`waybill: ${error.message}\n`);
+    const { code, syscall, message } = error as NodeJS.ErrnoException;
+    if (code === 'EPIPE') return 0;
+    // What the system refuses (a full disk, a file that is not ours) is nothing that a stack would explain.
+    if (!(error instanceof FileError) && syscall === undefined) throw error;
+    stderr.write(`waybill: ${message}\n`);
     return 2;
   }
 }
@@ -107,6 +110,7 @@ export async function withFile(
   await assertReadable(args.path);
   const folder = await mkdtemp(join(tmpdir(), 'waybill-'));
   const canonicalPath = join(folder, 'canonical');
+  const remove = removedAtEnd(folder);
   try {
     const manifest = await inspectFile({
       source: readChunks(args.path),
@@ -116,11 +120,12 @@ export async function withFile(
     });
     await use({ path: args.path, canonicalPath, manifest });
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    remove();
   }
 }
 
-async function assertReadable(path: string): Promise<void> {
+/** Refuses (`FileError`) what is no file, in a sentence. */
+export async function assertReadable(path: string): Promise<void> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw new FileError(
       'no_file',
