@@ -10,6 +10,7 @@ import {
   resumeImport,
   takeTurn,
   waitForPerson,
+  type BatchRange,
   type TurnAnswer,
 } from '../db/control.ts';
 import { headerDigest, pinProfile, readAnew, type FileOptionsJson } from '../db/profiles.ts';
@@ -186,12 +187,15 @@ export function createControlActivities(deps: ActivityDeps) {
     async pending(input: RunInput): Promise<{
       wave: number;
       lanes: number;
-      ranges: { first: number; last: number; rows: number }[];
+      ranges: BatchRange[];
+      /** Of missing records, where there are any: after all of `ranges`. */
+      missing?: BatchRange[];
       /** All of them in one transaction. */
       whole?: true;
     } | null> {
-      const pending = await pendingBatches(pool, input.importId);
-      if (!pending) return null;
+      const found = await pendingBatches(pool, input.importId);
+      if (!found) return null;
+      const { missing, ...file } = found;
       const program = (
         await pool.query<{ lanes: number; whole: boolean }>(
           `select case when i.one_lane then 1 else coalesce((p.program ->> 'lanes')::int, 1) end as lanes,
@@ -200,8 +204,15 @@ export function createControlActivities(deps: ActivityDeps) {
           [input.importId],
         )
       ).rows[0];
-      if (program?.whole) return { ...pending, lanes: 1, whole: true };
-      return { ...pending, lanes: Math.min(program?.lanes ?? 1, deps.throttle.lanes) };
+      if (program?.whole) {
+        const all = [...file.ranges, ...missing];
+        const [first, last] = [all[0]?.first, all.at(-1)?.last];
+        const rows = all.reduce((sum, range) => sum + range.rows, 0);
+        const ranges = first === undefined ? [] : [{ first, last: last!, rows }];
+        return { ...file, ranges, lanes: 1, whole: true };
+      }
+      const lanes = Math.min(program?.lanes ?? 1, deps.throttle.lanes);
+      return { ...file, ...(missing.length > 0 && { missing }), lanes };
     },
 
     async fail(input: RunInput & { error: { code: string; message: string } }): Promise<string> {

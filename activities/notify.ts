@@ -66,7 +66,8 @@ export function createNotifyActivities(deps: ActivityDeps) {
         ...proof,
         receipts: (
           await pool.query(
-            'select wave, batch, epoch, created, updated, unchanged, stale, failed, committed_at from waybill.receipts where import_id = $1 order by wave, batch',
+            `select wave, batch, epoch, created, updated, unchanged, stale, failed, deactivated, deleted, gone, kept, committed_at
+             from waybill.receipts where import_id = $1 order by wave, batch`,
             [input.importId],
           )
         ).rows,

@@ -204,11 +204,20 @@ export async function noteProgress(pool: pg.Pool, importId: string, data: object
   );
 }
 
-/** Batches of the newest wave without receipt, as contiguous ranges; null where nobody has approved a plan. */
+export interface BatchRange {
+  first: number;
+  last: number;
+  rows: number;
+}
+
+/**
+ * Batches of the newest wave without receipt, as contiguous ranges: of the file's rows, and of missing records, which come behind them;
+ * null where nobody has approved a plan.
+ */
 export async function pendingBatches(
   pool: pg.Pool,
   importId: string,
-): Promise<{ wave: number; ranges: { first: number; last: number; rows: number }[] } | null> {
+): Promise<{ wave: number; ranges: BatchRange[]; missing: BatchRange[] } | null> {
   const wave = (
     await pool.query<{ wave: number | null }>(
       'select max(wave) as wave from waybill.waves where import_id = $1',
@@ -216,15 +225,16 @@ export async function pendingBatches(
     )
   ).rows[0]!.wave;
   if (wave === null) return null;
-  const ranges = await pool.query<{ first: number; last: number; rows: number }>(
-    `select min(batch) as first, max(batch) as last, sum(rows)::float8 as rows from (
-       select b.batch, b.rows, b.batch - row_number() over (order by b.batch) as run
+  const { rows } = await pool.query<BatchRange & { missing: boolean }>(
+    `select min(batch) as first, max(batch) as last, sum(rows)::float8 as rows, missing from (
+       select b.batch, b.rows, b.missing, b.batch - row_number() over (partition by b.missing order by b.batch) as run
        from waybill.batches b where b.import_id = $1 and b.wave = $2 and b.superseded_at is null and not exists (
          select from waybill.receipts r where (r.import_id, r.wave, r.batch) = (b.import_id, b.wave, b.batch))) g
-     group by run order by 1`,
+     group by missing, run order by 1`,
     [importId, wave],
   );
-  return { wave, ranges: ranges.rows };
+  const of = (kind: boolean) => rows.flatMap(({ missing, ...range }) => (missing === kind ? [range] : []));
+  return { wave, ranges: of(false), missing: of(true) };
 }
 
 const DEADLOCK = '40P01';

@@ -110,7 +110,9 @@ export class RunState {
 
   wantStop(stop: Stop): void {
     if (this.hasPassed(stop)) return;
-    this.stopWanted = stop;
+    // A cancel that the database does not know of yet must not be forgotten over a pause that it does know of.
+    const { stopWanted } = this;
+    if (!(stopWanted?.what === 'cancel' && stopWanted.epoch === undefined)) this.stopWanted = stop;
     this.resumeWanted = null;
     this.scope?.cancel();
   }
