@@ -155,6 +155,33 @@ it(
   },
 );
 
+it(
+  'missing records go only after every row of the file is in, in the proof as in the table',
+  { timeout: 60_000 },
+  async () => {
+    await seed('A-1', 'A-2', 'A-3');
+    const id = await submit(app, csv('A-1', 'NEW'), { missing: { action: 'delete', scope } });
+    expect(await reached(id, 'completed')).toMatchObject({ accounting: { created: 1, deleted: 2 } });
+    const applied = new Map<string, string>();
+    const { events } = await app.client.workflow.getHandle(id).fetchHistory();
+    const order = events!.flatMap((event) => {
+      const scheduled = event.activityTaskScheduledEventAttributes;
+      if (scheduled?.activityType?.name === 'apply') {
+        applied.set(String(event.eventId), `batch ${applied.size + 1}`);
+        return [`${applied.get(String(event.eventId))} begun`];
+      }
+      const done = applied.get(String(event.activityTaskCompletedEventAttributes?.scheduledEventId));
+      return done === undefined ? [] : [`${done} done`];
+    });
+    expect(order).toEqual(['batch 1 begun', 'batch 1 done', 'batch 2 begun', 'batch 2 done']);
+    const proof = (await app.call('GET', `/api/imports/${id}/proof`)).body;
+    expect(proof.receipts).toMatchObject([
+      { batch: 1, created: 1, deleted: 0 },
+      { batch: 2, created: 0, deactivated: 0, deleted: 2, gone: 0, kept: 0 },
+    ]);
+  },
+);
+
 it('what cannot be meant is refused before anything is read', async () => {
   await expect(submit(app, csv('A-1'), { missing: { action: 'delete' } })).rejects.toThrow();
   expect((await show('nothing')).status).not.toBe('running');
