@@ -241,6 +241,8 @@ function spaceBehind(text: string, delimiter: string): boolean {
   return spaced > 1 && spaced >= all * 0.98;
 }
 
+const MOST_LONG_SIGNS = 200;
+
 /** Delimiters of two to four characters: runs of signs that stand equally often on most lines. */
 function longDelimiters(text: string): string[] {
   const lines = text
@@ -251,7 +253,9 @@ function longDelimiters(text: string): string[] {
   for (const [index, line] of lines.entries()) {
     for (const [run] of line.matchAll(/ [|;:,/~^-] |\t[|;]\t|[^\p{L}\p{N}\s"'.\\()[\]{}]{2,}/gu)) {
       const sign = rootOf(run);
-      if (sign.length < 2 || sign.length > 4) continue;
+      // Each sign once a line, and not endlessly many of them: what counts them looks at the whole line.
+      if (sign.length < 2 || sign.length > 4 || counts.get(sign)?.[index]) continue;
+      if (!counts.has(sign) && counts.size >= MOST_LONG_SIGNS) continue;
       const perLine = counts.get(sign) ?? Array.from<number>({ length: lines.length }).fill(0);
       perLine[index] = line.split(sign).length - 1;
       counts.set(sign, perLine);

@@ -132,7 +132,7 @@ async function* linesOutsideAscii(path: string): AsyncGenerator<Buffer> {
 }
 
 /** Chunks that end with a line; one without any line end for 256 KiB is cut. */
-async function* wholeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* wholeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let rest: Buffer = NOTHING;
   for await (const chunk of chunks) {
     const bytes = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
@@ -149,7 +149,7 @@ async function* wholeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer
 }
 
 /** With their ends: LF, CR, or each of a pair. */
-function* linesIn(bytes: Buffer): Generator<Buffer> {
+export function* linesIn(bytes: Buffer): Generator<Buffer> {
   let from = 0;
   for (let i = 0; i < bytes.length; i++) {
     if (bytes[i] !== 10 && bytes[i] !== 13) continue;

@@ -1,4 +1,4 @@
-import { strayUtf8 } from './encoding.ts';
+import { linesIn, strayUtf8, wholeLines } from './encoding.ts';
 
 /**
  * Finds where records of a transcoded copy stand in the bytes they were made from. Forward only: ask in the order of
@@ -9,13 +9,16 @@ export class SourceBytes {
   private readonly lines: AsyncGenerator<Buffer>;
   /** The encoding, where some lines are UTF-8 all the same and are marked (see `transcode`). */
   private readonly mixed: string | null;
+  private readonly unit: [wide: number, high: number];
   private source: number;
   private canonical = 0;
 
   constructor(content: AsyncIterable<Buffer>, encoding: string, bomBytes: number, mixed = false) {
     this.mixed = mixed ? encoding : null;
     this.decoder = new TextDecoder(encoding, { ignoreBOM: true });
-    this.lines = linesOf(content, encoding, bomBytes);
+    const text = behind(content, bomBytes);
+    this.lines = mixed ? linesOf(text) : piecesOf(text, encoding);
+    this.unit = unitOf(encoding);
     this.source = bomBytes;
   }
 
@@ -31,7 +34,7 @@ export class SourceBytes {
       if (length < most) parts.push(line);
       length += line.length;
     }
-    return { offset, bytes: withoutLineEnd(Buffer.concat(parts)).subarray(0, most) };
+    return { offset, bytes: withoutLineEnd(Buffer.concat(parts), ...this.unit).subarray(0, most) };
   }
 
   private async step(): Promise<Buffer | null> {
@@ -53,38 +56,53 @@ export class SourceBytes {
   }
 }
 
-function withoutLineEnd(bytes: Buffer): Buffer {
+function withoutLineEnd(bytes: Buffer, wide: number, high: number): Buffer {
   let end = bytes.length;
-  while (end > 0 && (bytes[end - 1] === 10 || bytes[end - 1] === 13)) end--;
+  while (end >= wide && isLineEnd(bytes, end - wide, wide, high)) end -= wide;
   return bytes.subarray(0, end);
 }
 
-/** Pieces that end with LF or at the end of what is there; a piece never divides a unit of UTF-16. */
-async function* linesOf(
-  content: AsyncIterable<Buffer>,
-  encoding: string,
-  skip: number,
-): AsyncGenerator<Buffer> {
-  const wide = encoding.startsWith('utf-16') ? 2 : 1;
-  const high = encoding === 'utf-16be' ? 0 : 1;
-  let rest: Buffer = Buffer.alloc(0);
-  let skipped = 0;
-  for await (let chunk of content) {
-    if (skipped < skip) {
-      const part = Math.min(skip - skipped, chunk.length);
-      skipped += part;
-      chunk = chunk.subarray(part);
-    }
-    const bytes = Buffer.concat([rest, chunk]);
+/** Bytes of a unit, and where in one of two the high byte stands. */
+const unitOf = (encoding: string): [wide: number, high: number] => [
+  encoding.startsWith('utf-16') ? 2 : 1,
+  encoding === 'utf-16be' ? 0 : 1,
+];
+
+function isLineEnd(bytes: Buffer, at: number, wide: number, high: number): boolean {
+  const low = bytes[at + (wide === 2 && high === 0 ? 1 : 0)];
+  return (low === 10 || low === 13) && (wide === 1 || bytes[at + high] === 0);
+}
+
+/** Pieces that end with a line, or with what was read of it; a piece never divides a unit of UTF-16. */
+async function* piecesOf(content: AsyncIterable<Buffer>, encoding: string): AsyncGenerator<Buffer> {
+  const [wide, high] = unitOf(encoding);
+  let odd: Buffer = Buffer.alloc(0);
+  for await (const chunk of content) {
+    const bytes = odd.length > 0 ? Buffer.concat([odd, chunk]) : chunk;
+    const end = bytes.length - (bytes.length % wide);
     let from = 0;
-    for (let i = 0; i + wide <= bytes.length; i += wide) {
-      const low = wide === 1 ? bytes[i]! : high === 1 ? bytes[i]! : bytes[i + 1]!;
-      if ((low === 10 || low === 13) && (wide === 1 || bytes[i + high] === 0)) {
+    for (let i = 0; i < end; i += wide) {
+      if (isLineEnd(bytes, i, wide, high)) {
         yield bytes.subarray(from, i + wide);
         from = i + wide;
       }
     }
-    rest = bytes.subarray(from);
+    if (from < end) yield bytes.subarray(from, end);
+    odd = bytes.subarray(end);
   }
-  if (rest.length > 0) yield rest;
+  if (odd.length > 0) yield odd;
+}
+
+/** What decides about whole lines (`transcode`) gets whole lines. */
+async function* linesOf(content: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const lines of wholeLines(content)) yield* linesIn(lines);
+}
+
+async function* behind(content: AsyncIterable<Buffer>, skip: number): AsyncGenerator<Buffer> {
+  let skipped = 0;
+  for await (const chunk of content) {
+    const part = Math.min(skip - skipped, chunk.length);
+    skipped += part;
+    yield chunk.subarray(part);
+  }
 }
