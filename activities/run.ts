@@ -1,3 +1,5 @@
+import { Context } from '@temporalio/activity';
+import { withCancellable } from '../db/connect.ts';
 import { findImport, type ImportRow } from '../db/control.ts';
 import type { WrittenField } from '../db/apply-program.ts';
 import { findProfile } from '../db/profiles.ts';
@@ -46,8 +48,11 @@ export async function datasetOf(deps: ActivityDeps, row: ImportRow): Promise<Dat
   return dataset;
 }
 
+/** In an activity: where somebody has locked the table, it lets go when the activity has to. */
 export const targetOf = (deps: ActivityDeps, dataset: Dataset, tenantId: string): Promise<Target> =>
-  describeTarget(deps.pool, dataset.target.schema, dataset.target.table, dataset.key.index, tenantId);
+  withCancellable(deps.pool, Context.current().cancellationSignal, (client) =>
+    describeTarget(client, dataset.target.schema, dataset.target.table, dataset.key.index, tenantId),
+  );
 
 export async function readManifest(deps: ActivityDeps, row: ImportRow): Promise<Manifest> {
   const chunks: Buffer[] = [];

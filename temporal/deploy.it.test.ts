@@ -115,3 +115,27 @@ it(
     ).toHaveLength(1);
   },
 );
+
+it(
+  'asked to stop while its statement waits for a locked table, a worker lets go of it and ends as it says',
+  { timeout: 60_000 },
+  async () => {
+    const settings = { databaseUrl: app.workerUrl, namespace: app.namespace };
+    const held = await startTestWorker({ ...settings, env: { WAYBILL_DRAIN_SECONDS: '1' } });
+    const waits = async () =>
+      (
+        await app.owner<{ n: number }[]>`select count(*)::int as n from pg_stat_activity
+          where datname = current_database() and application_name = 'waybill worker' and wait_event_type = 'Lock'`
+      )[0]!.n;
+    await operator.query('begin; lock table catalog.products in access exclusive mode');
+    try {
+      await submit(app, 'sku,name\nstuck-1,Thing');
+      await until('a statement that waits for the table', async () => (await waits()) > 0);
+      expect(await held.stop()).toBe(0);
+      expect(held.lines().filter((line) => line.includes('"level":50'))).toEqual([]);
+      expect(await waits()).toBe(0);
+    } finally {
+      await operator.query('rollback');
+    }
+  },
+);

@@ -109,11 +109,14 @@ const deps: ActivityDeps = {
   },
 };
 
+// Asked to stop, work under way may go on for so long; then it is told to let go, and has as long again for that.
+const DRAIN_MS = Number(process.env['WAYBILL_DRAIN_SECONDS'] ?? 10) * 1000;
+
 const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime' | 'shutdownForceTime'> = {
   connection,
   namespace: settings.namespace,
-  shutdownGraceTime: '10 seconds',
-  shutdownForceTime: '20 seconds',
+  shutdownGraceTime: DRAIN_MS,
+  shutdownForceTime: 2 * DRAIN_MS,
 };
 const bundle = await workflowBundle(join(data, 'cache'));
 const loadActivities = {
@@ -168,7 +171,12 @@ process.on('SIGINT', stop);
 
 const keeper = startKeeper({ pool, retention: retentionFrom(process.env), log });
 log.info({ queues: workers.map((worker) => worker.options.taskQueue) }, 'polling');
-await Promise.all(workers.map((worker) => worker.run()));
+await Promise.all(workers.map((worker) => worker.run())).catch((error: unknown) => {
+  if (!stopping) throw error;
+  // What would not let go in time ends with the process; without a heartbeat another worker soon does it again.
+  log.warn({ err: error }, 'stopped with work under way');
+  process.exit(0);
+});
 await keeper.stop();
 await segments.close();
 await Promise.all([pool.end(), sql.end(), store.close(), connection.close()]);

@@ -34,7 +34,7 @@ export async function startTestWorker(settings: {
   env?: Record<string, string>;
   /** Where another version of the code lies. */
   root?: string;
-}): Promise<{ pid: number; lines(): string[]; stop(): Promise<void> }> {
+}): Promise<{ pid: number; lines(): string[]; stop(): Promise<number | null> }> {
   const { temporalAddress, s3 } = inject('services');
   const data = mkdtempSync(join(tmpdir(), 'waybill-worker-'));
   const root = settings.root ?? here;
@@ -79,9 +79,10 @@ export async function startTestWorker(settings: {
     async stop() {
       child.kill('SIGTERM');
       const killer = setTimeout(() => child.kill('SIGKILL'), 25_000);
-      await exited;
+      const [code] = (await exited) as [number | null];
       clearTimeout(killer);
       rmSync(data, { recursive: true, force: true });
+      return code;
     },
   };
 }
