@@ -1,6 +1,7 @@
 import { ALPHABETS, FREQUENT, IDEOGRAPHS, SIGNS, type EncodingModel } from './encoding-models.ts';
 
 const SIGN = Math.log(0.01);
+const POWER = Math.log(0.25);
 const QUOTATION = Math.log(0.02);
 const STRANGE = -9;
 const IMPOSSIBLE = -16;
@@ -32,8 +33,15 @@ export function guessEncoding(lines: Buffer[]): Guess {
   const rival = scored.find(({ text }) => text !== best.text)!;
   return {
     encoding: best.encoding,
-    confidence: Math.min(0.99, 1 / (1 + Math.exp(rival.score - best.score))),
+    confidence: Math.min(surest(sample), 1 / (1 + Math.exp(rival.score - best.score))),
   };
+}
+
+/** A byte or two are little to go by, however well they fit. */
+function surest(sample: Buffer): number {
+  let bytes = 0;
+  for (const byte of sample) if (byte >= 0x80) bytes++;
+  return Math.min(0.99, (bytes + 1) / (bytes + 2));
 }
 
 const NEWLINE = Buffer.from('\n');
@@ -85,7 +93,7 @@ function alphabetCosts({ languages, latin }: EncodingModel): CharacterCost[] {
     return (character, before, after, run) => {
       const lower = character.toLowerCase();
       const known = logs.get(lower) ?? (lower.length > 1 ? logs.get(lower[0]!) : undefined);
-      if (known === undefined) return strangeCost(character, before);
+      if (known === undefined) return strangeCost(character, before, after);
       const large = character !== lower;
       let cost = known + (large ? (isLarge(before) ? -0.3 : -1) : 0);
       if (large && isSmall(before)) cost += MISFIT;
@@ -129,12 +137,18 @@ function isLarge(character: string): boolean {
   return character !== character.toLowerCase();
 }
 
-function strangeCost(character: string, before: string): number {
+function strangeCost(character: string, before: string, after: string): number {
   if ('’‘“”„–—…'.includes(character)) return QUOTATION;
-  if (SIGNS.includes(character)) return /\p{L}/u.test(before) ? SIGN + MISFIT : SIGN;
+  // `50 m²`, `3 cm³`
+  if (/[²³]/u.test(character) && before === 'm' && !/\p{L}/u.test(after)) return POWER;
+  if (SIGNS.includes(character))
+    return !UNITS.includes(character) && /\p{L}/u.test(before) ? SIGN + MISFIT : SIGN;
   if (character === '\uFFFD' || /[\p{Cc}\p{Co}\p{Cn}]/u.test(character)) return IMPOSSIBLE;
   return STRANGE;
 }
+
+/** Signs that stand behind letters as they do behind numbers: `m²`, `Acme®`, `«Alpha»`. */
+const UNITS = '²³½¼±®™©«»º°ª';
 
 function frequencies(letters: string): Map<string, number> {
   const weights = [...letters].map((_, rank) => 1 / (rank + 2));
@@ -173,7 +187,8 @@ function ideographCost(language: string): CharacterCost {
     if (frequent.has(character)) return isFrequent + misfit;
     if (share > 0) return Math.log(share) + misfit;
     if (own.has(code)) return Math.log(0.4 / 3500) + misfit;
-    if (code >= 0x3000 && code <= 0x303f) return Math.log(0.05 / 20);
+    if (code >= 0x3000 && code <= 0x303f)
+      return Math.log(0.05 / 20) + (/[A-Za-z]/u.test(before + after) ? MISFIT : 0);
     if (code >= 0xff01 && code <= 0xff5e) return Math.log(0.05 / 94);
     if (code >= 0x4e00 && code <= 0x9fff) return Math.log(0.02 / 6000) + misfit;
     if (character === '\uFFFD' || /[\p{Cc}\p{Co}\p{Cn}]/u.test(character)) return IMPOSSIBLE;
@@ -204,6 +219,8 @@ const BEHIND = new Map<string, { may: RegExp; often: number }>([
 
 function halfWidthCost(character: string, before: string, after: string): number {
   const known = HALF_WIDTH.get(character);
+  // A word has more than one.
+  if (known !== undefined && !isHalfWidth(before) && !isHalfWidth(after)) return known + MISFIT;
   if (known === undefined) {
     if (!/[｡｢｣､･]/u.test(character)) return IMPOSSIBLE;
     // Words do not end in their middle.

@@ -14,6 +14,8 @@ export interface EncodingFound {
 }
 
 const READ_BYTES = 256 * 1024;
+/** So many sequences of UTF-8 do not stand in other text by chance. */
+const PROVEN = 8;
 const EVIDENCE_BYTES = 128 * 1024;
 
 /** What a byte order mark, or zeros in every second byte, say; null where the bytes may be UTF-8 or anything else. */
@@ -97,7 +99,12 @@ export async function detectEncoding(path: string): Promise<EncodingFound> {
   let bytes = 0;
   let utf8 = 0;
   let other = 0;
+  let formed = 0;
+  let stray = 0;
   for await (const line of linesOutsideAscii(path)) {
+    const counts = sequencesIn(line);
+    formed += counts.formed;
+    stray += counts.stray;
     if (isUtf8(line)) utf8++;
     else {
       other++;
@@ -107,9 +114,42 @@ export async function detectEncoding(path: string): Promise<EncodingFound> {
       }
     }
   }
-  if (utf8 >= other) return { encoding: 'utf-8', bom: false, confidence: utf8 / (utf8 + other || 1) };
+  // Text that was damaged or cut is UTF-8 for the most part, if on no line as a whole.
+  if (utf8 >= other || (formed > stray && formed >= PROVEN))
+    return { encoding: 'utf-8', bom: false, confidence: Math.min(0.99, formed / (formed + stray || 1)) };
   const found = { ...guessEncoding(lines), bom: false };
   return utf8 > 0 ? { ...found, mixed: true } : found;
+}
+
+/**
+ * Well-formed sequences of UTF-8 outside ASCII, those of three bytes and more for two, as they hardly come by chance; and
+ * bytes that belong to none, the beginning of a sequence that was cut for one. A surrogate is well-formed here: some
+ * write characters outside the first plane as two.
+ */
+function sequencesIn(line: Buffer): { formed: number; stray: number } {
+  let formed = 0;
+  let stray = 0;
+  for (let i = 0; i < line.length;) {
+    const lead = line[i]!;
+    if (lead < 0x80) {
+      i++;
+      continue;
+    }
+    const width =
+      lead >= 0xc2 && lead <= 0xdf
+        ? 2
+        : lead >= 0xe0 && lead <= 0xef
+          ? 3
+          : lead >= 0xf0 && lead <= 0xf4
+            ? 4
+            : 1;
+    let end = i + 1;
+    while (end < i + width && end < line.length && (line[end]! & 0xc0) === 0x80) end++;
+    if (width > 1 && end === i + width) formed += width > 2 ? 2 : 1;
+    else stray++;
+    i = end;
+  }
+  return { formed, stray };
 }
 
 /**
