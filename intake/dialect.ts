@@ -86,7 +86,10 @@ export function detectDialect(samples: Sample[], options: FileOptions): Dialect 
   const loose = doubted >= 3 || !records.some(({ quoted }) => quoted > 0);
   const comment = commentOf(text, records);
   // Where a line is one value, what looks like a delimiter in it is text.
-  const oneColumn = options.delimiter === undefined && records.length > 0 && widthOf(records) === 1;
+  const oneColumn =
+    options.delimiter === undefined &&
+    records.length > 0 &&
+    (widthOf(records) === 1 || isNamedColumn(records, dialect));
   return {
     ...(oneColumn ? dialectOf('', dialect.quote) : dialect),
     ...(dialect.quote && loose ? { looseQuotes: true } : {}),
@@ -154,7 +157,7 @@ function quotesOf(scanner: RecordScanner, dialect: Dialect): { quoted: number; s
     const until = bounds[field * 3 + 1]!;
     const inside = (bounds[field * 3 + 2]! & QUOTED) !== 0;
     if (inside) quoted++;
-    else if (window[bounds[field * 3]!] === APOSTROPHE && window[until - 1] === APOSTROPHE) strays++;
+    else strays += otherQuotes(window, bounds[field * 3]!, until, quote);
     for (let i = bounds[field * 3]!; i < until; i++) {
       if (inside && window[i] === escape && (window[i + 1] === quote || window[i + 1] === escape)) i++;
       else if (window[i] === quote) strays++;
@@ -172,6 +175,16 @@ function quotesOf(scanner: RecordScanner, dialect: Dialect): { quoted: number; s
   return { quoted, strays };
 }
 
+/** How much a plain field that stands in the other quotes speaks against these. */
+function otherQuotes(window: Buffer, from: number, until: number, quote: number): number {
+  const other = quote === APOSTROPHE ? DOUBLE_QUOTE : APOSTROPHE;
+  const opens = window[from] === other;
+  const closes = until - from > 1 && window[until - 1] === other;
+  // Apostrophes open words; what begins with a double quote is hardly ever anything but a field in quotes.
+  if (quote === APOSTROPHE) return opens ? 3 : closes ? 1 : 0;
+  return opens && closes ? 1 : 0;
+}
+
 function candidates(text: string, options: FileOptions): { dialect: Dialect; prior: number }[] {
   const found: { dialect: Dialect; prior: number }[] = [];
   const add = (delimiter: string, prior: number, more: Partial<Dialect> = {}) => {
@@ -179,7 +192,7 @@ function candidates(text: string, options: FileOptions): { dialect: Dialect; pri
       for (const escape of escapesIn(text, quote))
         found.push({
           dialect: { delimiter, quote, escape, ...more },
-          prior: quote === '' ? prior * 0.98 : prior,
+          prior: quote === '' ? prior * 0.98 : quote === "'" ? prior * 0.95 : prior,
         });
     }
   };
@@ -254,7 +267,7 @@ function longDelimiters(text: string): string[] {
     for (const [run] of line.matchAll(/ [|;:,/~^-] |\t[|;]\t|[^\p{L}\p{N}\s"'.\\()[\]{}]{2,}/gu)) {
       const sign = rootOf(run);
       // Each sign once a line, and not endlessly many of them: what counts them looks at the whole line.
-      if (sign.length < 2 || sign.length > 4 || counts.get(sign)?.[index]) continue;
+      if (sign.length < 2 || sign.length > 4 || sign === ',,' || counts.get(sign)?.[index]) continue;
       if (!counts.has(sign) && counts.size >= MOST_LONG_SIGNS) continue;
       const perLine = counts.get(sign) ?? Array.from<number>({ length: lines.length }).fill(0);
       perLine[index] = line.split(sign).length - 1;
@@ -312,6 +325,8 @@ function scoreOf(records: HeadRecord[], dialect: Dialect, known: Map<string, boo
   const consistency = alike / records.length;
   // The delimiter that divides times, dates or prose leaves two columns of the same kind, and lines without it.
   if (width > 1 && isTimid(dialect) && !earns(kinds, consistency, quoted)) return 0;
+  if (width > 1 && dialect.delimiter === ' ' && quoted === 0 && isNumbered(records, width)) return 0;
+  if (isHalfOfTwo(records, width, dialect)) return 0;
   if (width > 1 && consistency < MAJORITY && quoted < 3 && !isBlock(records, width, alike)) return 0;
   const columns = width === 1 ? ONE_COLUMN : ((width - 1) / width) * Math.sqrt(filled / kinds.length);
   const quotes = quoted + strays === 0 ? 1 : 0.05 + 0.95 * ((quoted + 1) / (quoted + strays + 1));
@@ -325,6 +340,24 @@ function scoreOf(records: HeadRecord[], dialect: Dialect, known: Map<string, boo
     (0.5 + steady / 2)
   );
 }
+
+/** The same words in every line and a number: a sentence, and no columns. */
+function isNumbered(records: HeadRecord[], width: number): boolean {
+  const rows = records.filter(({ cells }) => cells.length === width);
+  let changing = 0;
+  for (let column = 0; column < width; column++)
+    if (rows.some(({ cells }) => cells[column] !== rows[0]!.cells[column])) changing++;
+  return rows.length > 2 && changing < 2;
+}
+
+/** Every second column is nameless and empty: two of the sign divide. Commas and tabs leave such columns in exports. */
+function isHalfOfTwo(records: HeadRecord[], width: number, { delimiter }: Dialect): boolean {
+  if (width < 3 || width % 2 === 0 || delimiter.length !== 1 || SPACERS.has(delimiter)) return false;
+  const rows = records.filter(({ cells }) => cells.length === width);
+  return rows.every(({ cells }) => cells.every((cell, column) => column % 2 === 0 || cell === ''));
+}
+
+const SPACERS = new Set([',', ';', '\t', ' ']);
 
 /** Do the records of that width stand together, as a table among notes does? */
 function isBlock(records: HeadRecord[], width: number, all: number): boolean {
@@ -349,6 +382,35 @@ function isListOfValues(text: string): boolean {
   return values.length > 1 && values.length >= (lines.length - 1) * 0.9;
 }
 
+/**
+ * One name, and below it lines that are one value each although they divide: numbers with a decimal comma or marks of
+ * thousands, or prose, which has a space behind whatever divides it. A title above a table has the names below it.
+ */
+function isNamedColumn([name, ...rest]: HeadRecord[], { delimiter, skipSpace }: Dialect): boolean {
+  if (!name || name.cells.length !== 1 || rest.length < 2 || rest[0]!.line !== name.nextLine) return false;
+  if (!/^\s*\p{L}[^.!?:]{0,60}$/u.test(name.cells[0]!) || delimiter.length > 2) return false;
+  if ([name, ...rest].some(({ quoted, rejected }) => quoted > 0 || rejected)) return false;
+  const divided = rest.filter(({ cells }) => cells.length > 1);
+  const numbers = divided.filter(({ cells }) => NUMBERS.has(typeOfText(cells.join(delimiter))));
+  if (delimiter === ',' && numbers.length >= divided.length * 0.9) return true;
+  const spaced = skipSpace === true || delimiter.startsWith(' ') || divided.every(hasSpaces);
+  return spaced && !isNames(rest[0]!, rest.slice(1));
+}
+
+const hasSpaces = ({ cells }: HeadRecord): boolean => cells.slice(1).every((cell) => /^\s/u.test(cell));
+
+/** Words above columns of which one at least holds something else. */
+function isNames({ cells }: HeadRecord, below: HeadRecord[]): boolean {
+  if (cells.some((cell) => /\d/u.test(cell) || !/\p{L}/u.test(cell))) return false;
+  const alike = below.filter((record) => record.cells.length === cells.length);
+  if (alike.length < below.length * 0.8) return false;
+  return cells.some((_, column) => {
+    const typed = alike.filter((record) => !/^(?:word|text|)$/u.test(kindOf(record.cells[column]!)));
+    return typed.length > alike.length / 2;
+  });
+}
+
+const NUMBERS = new Set(['integer', 'decimal']);
 const VALUES = new Set(['date', 'timestamp', 'time', 'url', 'email', 'phone']);
 
 function typeOfText(text: string): string {

@@ -79,9 +79,14 @@ export function findHeader(records: HeadRecord[], headerRow: number | undefined)
     data: first + lines,
     width,
     joined: named.length > 1,
-    doubtful: named.length > 1 ? !provenJoined(named) : votes <= 1,
+    // A name alone above several columns may be that of the only one.
+    doubtful:
+      named.length > 1 ? !provenJoined(named) : votes <= 1 || (first === 1 && isLoneName(records[0]!)),
   };
 }
+
+const isLoneName = ({ cells, quoted }: HeadRecord): boolean =>
+  cells.length === 1 && quoted === 0 && /^\p{L}[\p{L}\p{N}_-]*$/u.test(cells[0]!.trim());
 
 /** A line drawn below the names, as Markdown and databases' own tools do: `|-----|:----:|`. */
 const isRuler = (cells: string[]): boolean =>

@@ -97,3 +97,149 @@ describe('the first record is never a part of the names', () => {
     expect(found.codes).toContain('header_guessed');
   });
 });
+
+describe('double quotes are the quotes', () => {
+  it.each<[string, string, string[][]]>([
+    [
+      'beside apostrophes',
+      "id,name\n1,\"a\"\n2,'b'\n3,'c'\n",
+      [
+        ['1', 'a'],
+        ['2', "'b'"],
+        ['3', "'c'"],
+      ],
+    ],
+    [
+      'over several lines',
+      "id,name\n1,\"a\nb\"\n2,'b'\n3,'c'\n4,'d'\n",
+      [
+        ['1', 'a\nb'],
+        ['2', "'b'"],
+        ['3', "'c'"],
+        ['4', "'d'"],
+      ],
+    ],
+    [
+      'behind semicolons',
+      "id;name\n1;\"a;b\"\n2;'c'\n3;'d'\n",
+      [
+        ['1', 'a;b'],
+        ['2', "'c'"],
+        ['3', "'d'"],
+      ],
+    ],
+  ])('%s', async (_, text, rows) => {
+    expect(await read(text)).toMatchObject({ manifest: { dialect: { quote: '"' } }, rows });
+  });
+
+  it('unless nearly everything stands in apostrophes, and then it is said', async () => {
+    const found = await read(`id,name\n${lines(40, (n) => `'${n}','a, ${n}'`)}'41','b'\n"42","c"\n`);
+    expect(found.manifest.dialect).toMatchObject({ quote: "'" });
+    expect(found.codes).toContain('quotes_mixed');
+  });
+});
+
+describe('one column stays one', () => {
+  it.each<[string, string, number, string]>([
+    ['decimal commas', 'price\n1,5\n2,5\n', 2, '1,5'],
+    ['decimal commas and dots', `Preis\n${lines(30, (n) => `${n}.234,50`)}`, 30, '1.234,50'],
+    ['marks of thousands', 'amount\n1,234\n5,678\n12,000\n', 3, '1,234'],
+    ['surnames first', 'name\nSmith, John\nDoe, Jane\nRoe, Rick\n', 3, 'Smith, John'],
+    [
+      'letters',
+      `comment\n${lines(100, (n) => `Dear Sir; thanks, bye; ${n}`)}`,
+      100,
+      'Dear Sir; thanks, bye; 1',
+    ],
+    ['addresses', 'address\n1 High St, Leeds\n22 Elm Rd, York\n3 Oak Ave, Bath\n', 3, '1 High St, Leeds'],
+    ['numbered lines', lines(4000, (n) => `line number ${n}`), 4000, 'line number 1'],
+  ])('%s', async (_, text, rows, first) => {
+    const found = await read(text);
+    expect(found.rows.length + (found.rows[0]![0] === first ? 0 : 1)).toBe(rows);
+    expect([found.rows.find(([cell]) => cell === first), found.rejects]).toEqual([[first], []]);
+  });
+
+  it.each<[string, string, string[]]>([
+    ['a title above names', 'Report\nname, price\nApple, 3\nPear, 4\n', ['name', 'price']],
+    [
+      'a title above names without spaces',
+      'Stock\nsku,name,qty\nA1,Bolt,4\nA2,Nut,5\n',
+      ['sku', 'name', 'qty'],
+    ],
+  ])('but %s is no name of a column', async (_, text, names) => {
+    expect((await read(text)).names).toEqual(names);
+  });
+
+  it('and where nothing proves it, that is said', async () => {
+    const found = await read('name\nSmith,John\nDoe,Jane\nRoe,Rick\n');
+    expect(found.codes.concat(found.rejects.map(([, code]) => code))).toContain('header_guessed');
+  });
+});
+
+describe('two signs divide', () => {
+  it.each(['||', '~~', '##'])('%s', async (sign) => {
+    const found = await read(`a${sign}b\n${lines(300, (n) => `${n}${sign}name ${n}`)}`);
+    expect([found.names, found.rows[0]]).toEqual([
+      ['a', 'b'],
+      ['1', 'name 1'],
+    ]);
+  });
+
+  it.each([',', '\t'])('and columns left blank between others are columns: %j', async (sign) => {
+    const row = (...cells: string[]) => cells.join(sign);
+    const found = await read(
+      `${row('a', '', 'b', '', 'c')}\n${lines(30, (n) => row(`${n}`, '', `name ${n}`, '', 'x'))}`,
+    );
+    expect(found.manifest.dialect).toMatchObject({ delimiter: sign });
+    expect(found.rows[0]).toEqual(['1', '', 'name 1', '', 'x']);
+  });
+});
+
+describe('damaged UTF-8 is UTF-8', () => {
+  const utf8 = (text: string) => Buffer.from(text);
+  const damaged = (text: string, byte: number) =>
+    Buffer.concat(text.split('§').flatMap((part, at) => [...(at ? [Buffer.from([byte])] : []), utf8(part)]));
+  const cut = (text: string) => Buffer.concat([utf8(text).subarray(0, 10), utf8('\n')]);
+  it.each<[string, Buffer]>([
+    [
+      'a lead byte behind every line',
+      damaged(`id,street\n${lines(200, (n) => `${n},Müller Straße §`)}`, 0xc3),
+    ],
+    [
+      'Japanese cut at 10 bytes',
+      Buffer.concat([utf8('名前,値\n'), ...Array.from({ length: 60 }, () => cut('日本語の文字です'))]),
+    ],
+    ['Cyrillic cut in a character', damaged(`имя\n${lines(60, (n) => `Москва ${n}, улица §`)}`, 0xd0)],
+    [
+      'CESU-8',
+      Buffer.concat([
+        utf8('id,mood\n'),
+        ...Array.from({ length: 40 }, (_, n) =>
+          Buffer.concat([utf8(`${n},`), Buffer.from('eda0bdedb8800a', 'hex')]),
+        ),
+      ]),
+    ],
+  ])('%s', async (_, bytes) => {
+    const found = await read(bytes);
+    expect(found.manifest.encoding).toBe('utf-8');
+    expect(found.codes).toContain('encoding_guessed');
+    expect(found.rejects.length).toBeGreaterThan(30);
+    expect(found.rejects[0]![1]).toBe('invalid_bytes');
+  });
+});
+
+describe('signs are signs', () => {
+  const latin1 = (text: string) => Buffer.from(text, 'latin1');
+  it.each<[string, string]>([
+    ['id,size\n1,50 m²\n2,60 m²\n', '50 m²'],
+    ['id,size\n1,½ inch\n2,¼ inch\n', '½ inch'],
+    ['id,name\n1,«Alpha»\n2,«Beta»\n', '«Alpha»'],
+    ['id,name\n1,Acme®\n', 'Acme®'],
+    ['id,volume\n1,12 cm³\n2,3 cm³\n3,4 cm³\n', '12 cm³'],
+    ['id,owner\n1,©Acme\n2,x\n', '©Acme'],
+  ])('%j', async (text, cell) => {
+    const found = await read(latin1(text));
+    expect(found.rows[0]![1]).toBe(cell);
+    expect(found.manifest.encodingConfidence).toBeLessThan(0.95);
+  });
+});

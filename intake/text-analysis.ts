@@ -181,6 +181,7 @@ export class TextAnalysis {
     const most = whole ? WHOLE_RECORDS : HEAD_RECORDS;
     const records = readHead(text, whole, this.dialect, most, from, firstLine);
     const start = this.placeHeader(records, from, firstLine);
+    this.doubtQuotes(records);
     this.samples.push({ bytes: text.subarray(0, TAIL_BYTES), whole: whole && text.length <= TAIL_BYTES });
     const body = records.filter(({ offset }) => offset >= start.offset);
     if (!this.names) {
@@ -199,6 +200,16 @@ export class TextAnalysis {
     for (const { terminator } of records.slice(0, 1)) this.countEnding(terminator);
     this.feed(this.scanner, bytes, start.offset);
     return this.scanner;
+  }
+
+  private doubtQuotes(records: HeadRecord[]): void {
+    if (this.dialect.quote !== "'" || this.fixedDialect || this.options.quote !== undefined) return;
+    const other = records.find(({ cells }) => cells.some((cell) => /^".*"$/su.test(cell)));
+    if (!other) return;
+    this.warnings.push({
+      code: 'quotes_mixed',
+      message: `Apostrophes were taken for the quotes, but line ${other.line} has fields in double quotes too, which were kept as they are. If double quotes are right, say so.`,
+    });
   }
 
   private placeHeader(records: HeadRecord[], offset: number, line: number): { offset: number; line: number } {
