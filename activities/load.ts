@@ -35,6 +35,7 @@ export function createLoadActivities(deps: ActivityDeps) {
       const plan = await makePlan(pool, { ...request, lanes: throttle.lanes }, signal);
       if (
         plan.counts.blocked + plan.counts.duplicates > 0 ||
+        request.missing?.inactive ||
         (await stagingHasIssues(pool, request.lockKey, request.incarnation))
       ) {
         await recordIssues(pool, input.importId, request.lockKey, signal);

@@ -1,8 +1,8 @@
 import { Context } from '@temporalio/activity';
 import { withCancellable } from '../db/connect.ts';
 import { findImport, type ImportRow } from '../db/control.ts';
+import { fileOptionsOf, findProfile } from '../db/profiles.ts';
 import type { WrittenField } from '../db/apply-program.ts';
-import { findProfile } from '../db/profiles.ts';
 import { describeTarget, type Target } from '../db/target.ts';
 import type { MissingRequest } from '../db/missing.ts';
 import type { PlanRequest } from '../db/plan.ts';
@@ -219,6 +219,7 @@ export async function planRequest(
     mode: row.mode,
     policy: row.policy,
     missing: missingOf(row, dataset, profile),
+    sheetNamed: (fileOptionsOf(row.options).sheet ?? profile.reading?.sheet) !== undefined,
     limits: (row.options['guard'] as GuardLimits | undefined) ?? profile.guard ?? {},
     atomic: (row.options['atomic'] as boolean | undefined) ?? profile.atomic ?? false,
   };

@@ -43,6 +43,8 @@ export interface MissingProgram {
   decision: 'deactivate' | 'delete';
   /** When they were looked for: what others commit from then on they were not looked at with. */
   found_at: string;
+  /** Records may refer to each other: what the others held goes when they have gone. */
+  again: boolean;
   /** Of a deactivation: the column and what it gets, as text. */
   sets: Record<string, string | null>;
   check: string;

@@ -17,6 +17,16 @@ export interface WrittenBy {
 
 const COMPARE = { less: '<', at_most: '<=', greater: '>', at_least: '>=' } as const;
 
+/** The type of a column; throws TargetRefused where the table has it no more. */
+export function columnType(target: Target, column: string): string {
+  const found = target.columns.find(({ name }) => name === column);
+  if (!found)
+    throw new TargetRefused(
+      `Missing records cannot be looked for: ${target.schema}.${target.table} has no column ${column} (any more). Correct the scope, or what makes a record inactive.`,
+    );
+  return found.type;
+}
+
 /** `("supplier" = 'ACME'::text)`, of the record `t`. Values are literals of the column's type, checked before. */
 export function conditionSql({ column, operator, value }: ColumnCondition, type: string): string {
   const name = `t.${quoteName(column)}`;
@@ -46,7 +56,7 @@ export async function checkValues(
   values: { column: string; value: unknown }[],
 ): Promise<void> {
   for (const { column, value } of values) {
-    const { type } = target.columns.find(({ name }) => name === column)!;
+    const type = columnType(target, column);
     for (const one of Array.isArray(value) ? value : [value]) {
       if (one === null || one === undefined) continue;
       const [row] = (

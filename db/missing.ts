@@ -1,7 +1,15 @@
 import type pg from 'pg';
-import { comparable, hashOf, type MissingProgram } from './apply-program.ts';
+import type { Dataset } from '../datasets/types.ts';
+import { hashOf, type MissingProgram, type WrittenField } from './apply-program.ts';
 import { quoteName, quoteText } from './connect.ts';
-import { checkValues, conditionSql, keepOwn, type ColumnCondition, type WrittenBy } from './missing-scope.ts';
+import {
+  checkValues,
+  columnType,
+  conditionSql,
+  keepOwn,
+  type ColumnCondition,
+  type WrittenBy,
+} from './missing-scope.ts';
 import { missingTable } from './missing-table.ts';
 import { markSeenLater } from './seen-later.ts';
 import { freeOf, referencesTo, type TableReference } from './references.ts';
@@ -36,13 +44,15 @@ interface Deciding {
   lockKey: number;
   tenantId: string;
   target: Target;
+  dataset: Dataset;
+  fields: WrittenField[];
 }
 
 /** The record as the plan saw it: one column `r_...` for each of the table's. */
 const seen = (name: string): string => quoteName(`r_${name}`);
 
 const literal = (target: Target, column: string, value: string | null): string =>
-  `${value === null ? 'null' : quoteText(value)}::${target.columns.find(({ name }) => name === column)!.type}`;
+  `${value === null ? 'null' : quoteText(value)}::${columnType(target, column)}`;
 
 /**
  * Finds the records in scope that the file does not have, blocked rows with a key included, and keeps them as they are
@@ -86,6 +96,7 @@ export async function findMissing(
   if (byWriter) await client.query('drop table missing_candidates');
   await client.query(`create unique index on ${table} (_seq)`);
   await client.query(`create unique index on ${table} (_record)`);
+  if (missing.inactive) await warnOfInactive(client, deciding, missing.inactive, options.plan);
   const later = await markSeenLater(client, deciding, { since: null });
   const batches = await client.query<MissingBatch>(
     `select min(_seq) as first, max(_seq) as last, count(*)::int as rows, bit_xor(${rowHash(target, 'p')})::text as digest
@@ -117,7 +128,7 @@ export function missingStatement(
       ? [`t.tenant_id = ${quoteText(tenantId)}`]
       : []),
     ...(Array.isArray(missing.scope) ? missing.scope : []).map((condition) =>
-      conditionSql(condition, target.columns.find(({ name }) => name === condition.column)!.type),
+      conditionSql(condition, columnType(target, condition.column)),
     ),
     // What is inactive already is not missing any more.
     ...(missing.inactive
@@ -131,6 +142,25 @@ export function missingStatement(
       from ${target.name} t where ${conditions.join(' and ') || 'true'}) k
     where ${keys.map(({ name }) => `k.${name} is not null`).join(' and ')}
       and ${'plan' in rows ? 'not exists' : 'exists'} (select from ${'plan' in rows ? rows.plan : rows.among} p where ${keys.map(({ name }) => `p.${name} = k.${name}`).join(' and ')})`;
+}
+
+/** A record that is in the file again stays inactive unless the file says otherwise; each such row says so. */
+async function warnOfInactive(
+  client: pg.PoolClient,
+  { tenantId, target, dataset, fields }: Deciding,
+  { column, value }: { column: string; value: string | null },
+  plan: string,
+): Promise<void> {
+  const field = fields.find((one) => one.column === column);
+  if (field?.empty === 'clear') return;
+  const name = dataset.fields.find((one) => one.column === column)?.name ?? column;
+  await client.query(
+    `update ${plan} p set _issues = coalesce(p._issues, '[]') || jsonb_build_array(jsonb_build_object('line', p._line, 'field', ${quoteText(name)},
+       'code', 'still_inactive', 'severity', 'warning', 'message', ${quoteText(`The record is in the file again and stays inactive: the file says nothing of ${name}. Map a column to it, or set it by hand.`)}))
+     from ${target.name} t where ${keyJoin(target, tenantId, 'p')} and p._decision in ('update', 'unchanged')
+       and t.${quoteName(column)} is not distinct from ${literal(target, column, value)}
+       ${field ? `and p.${quoteName('v_' + column)} is null` : ''}`,
+  );
 }
 
 const rowHash = (target: Target, alias: string): string =>
@@ -154,12 +184,10 @@ function writeMissingProgram(
   const table = missingTable(lockKey);
   const range = 'p._seq between $1 and $2';
   const key = keyJoin(target, tenantId, 'p');
-  const unmoved = target.columns
-    .map(({ name, type }) => {
-      const [now, then] = [`t.${quoteName(name)}`, `p.${seen(name)}`].map((one) => comparable(type, one));
-      return `${now} is not distinct from ${then}`;
-    })
-    .join(' and ');
+  // As it lies there: what a type holds for equal (citext's cases) is a change all the same, and not every type has an =.
+  const image = (one: (column: string) => string) =>
+    `row(${target.columns.map(({ name }) => one(name)).join(', ')})`;
+  const unmoved = `record_image_eq(${image((name) => `t.${quoteName(name)}`)}, ${image((name) => `p.${seen(name)}`)})`;
   const free = action === 'delete' ? freeOf(references) : '';
   const chosen = `${range} and ($3::bigint[] is null or p._record = any($3::bigint[])) and ${key} and p._seen is null and ${unmoved}${free}`;
   const change =
@@ -173,6 +201,7 @@ function writeMissingProgram(
     : 'false';
   return {
     decision: action,
+    again: action === 'delete' && references.some(({ itself }) => itself),
     sets: inactive ? { [inactive.column]: inactive.value } : {},
     check: `select count(*) as rows, coalesce(bit_xor(${rowHash(target, 'p')}), 0) as digest from ${table} p where ${range}`,
     planned: `select coalesce(array_agg(p._record), '{}') from ${table} p where ${range}`,

@@ -65,6 +65,8 @@ export interface PlanRequest extends Deciding {
   provisional?: ProvisionalKey | null;
   /** What becomes of records that the file does not have; absent or null where nothing does. */
   missing?: MissingRequest | null;
+  /** Somebody has said which sheet of the workbook is meant. */
+  sheetNamed?: boolean;
   /** How many connections may decide at once; the default is what the machine was measured with. */
   lanes?: number;
 }
@@ -289,6 +291,7 @@ async function finishDraft(
             manifest,
             missing: missing.rows,
             unreadable: await countKeyless(client, request, draft),
+            sheetNamed: request.sheetNamed ?? false,
           }),
           ...(missing.later === null ? [] : [missing.later]),
         ]

@@ -9,6 +9,8 @@ export interface TableReference {
   columns: string[];
   /** Columns of the target, in the order of `columns`. */
   referenced: string[];
+  /** The target refers to itself. */
+  itself: boolean;
   /** Changing a referenced value would change others too. */
   cascadesUpdate: boolean;
 }
@@ -22,7 +24,7 @@ export async function referencesTo(
     `select c.conname as constraint, c.conrelid::regclass::text as table,
        array(select a.attname::text from unnest(c.conkey) with ordinality k (n, at) join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.n order by at) as columns,
        array(select a.attname::text from unnest(c.confkey) with ordinality k (n, at) join pg_attribute a on a.attrelid = c.confrelid and a.attnum = k.n order by at) as referenced,
-       c.confupdtype in ('c', 'n', 'd') as "cascadesUpdate", has_table_privilege(c.conrelid, 'select') as readable
+       c.conrelid = c.confrelid as itself, c.confupdtype in ('c', 'n', 'd') as "cascadesUpdate", has_table_privilege(c.conrelid, 'select') as readable
      from pg_constraint c where c.contype = 'f' and c.confrelid = to_regclass($1) and c.conparentid = 0 order by 1`,
     [target.name],
   );
@@ -36,13 +38,13 @@ export async function referencesTo(
 
 export class TableClosed extends TargetRefused {}
 
-/** ` and not exists (...)` for each: nothing refers to the record `t`. */
+/** ` and not exists (...)` for each: nothing refers to the record `t`, other than that record itself. */
 export const freeOf = (references: TableReference[]): string =>
   references
     .map(
       (ref) =>
         ` and not exists (select from ${ref.table} r where ${ref.columns
           .map((c, n) => `r.${quoteName(c)} = t.${quoteName(ref.referenced[n]!)}`)
-          .join(' and ')})`,
+          .join(' and ')}${ref.itself ? ' and (r.tableoid, r.ctid) <> (t.tableoid, t.ctid)' : ''})`,
     )
     .join('');

@@ -71,8 +71,34 @@ describe('a declaration of what becomes of missing records', () => {
 
 describe('a file that may not be the whole catalogue', () => {
   const manifest = { rows: 10, rejected: 0, footerRows: 0, footerRow: null, secondTableRow: null };
+  const sheet = (name: string, rows: number) => ({ name, rows, state: 'visible' as const });
+  const workbook = { sheet: 'a', sheets: [sheet('a', 10), sheet('b', 3), sheet('empty', 0)] };
   it.each<[string, Parameters<typeof incompleteReasons>[0], number]>([
     ['whole', { manifest, unreadable: 0, missing: 5 }, 0],
+    [
+      'with rows in another sheet',
+      { manifest: { ...manifest, ...workbook }, sheetNamed: false, unreadable: 0, missing: 5 },
+      1,
+    ],
+    [
+      'of the sheet that somebody named',
+      { manifest: { ...manifest, ...workbook }, sheetNamed: true, unreadable: 0, missing: 5 },
+      0,
+    ],
+    [
+      'beside a hidden sheet',
+      {
+        manifest: {
+          ...manifest,
+          sheet: 'a',
+          sheets: [sheet('a', 10), { ...sheet('b', 3), state: 'hidden' }],
+        },
+        sheetNamed: false,
+        unreadable: 0,
+        missing: 5,
+      },
+      0,
+    ],
     ['without rows', { manifest: { ...manifest, rows: 0 }, unreadable: 0, missing: 5 }, 1],
     ['with a key that cannot be read', { manifest, unreadable: 1, missing: 5 }, 1],
     [

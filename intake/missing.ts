@@ -96,7 +96,10 @@ export function missingFaults(said: MissingRows, fields: KnownField[]): string[]
 
 /** What of a file lets nobody take a record for missing unless a person has looked. */
 export interface Catalogue {
-  manifest: Pick<Manifest, 'rows' | 'rejected' | 'footerRows' | 'footerRow' | 'secondTableRow'>;
+  manifest: Pick<Manifest, 'rows' | 'rejected' | 'footerRows' | 'footerRow' | 'secondTableRow'> &
+    Partial<Pick<Manifest, 'sheets' | 'sheet'>>;
+  /** Somebody has said which sheet is meant; else the first one with rows was taken. */
+  sheetNamed?: boolean;
   /** Records of the file without a key that can be read, those that the reader rejected among them. */
   unreadable: number;
   /** Records that would be deactivated or deleted. */
@@ -118,13 +121,20 @@ export const laterWarning = (later: {
  * Why the missing records of this file wait for a person under every policy: it may not be the whole catalogue. Empty
  * where nothing is missing, or nothing speaks against it.
  */
-export function incompleteReasons({ manifest, unreadable, missing }: Catalogue): string[] {
+export function incompleteReasons({ manifest, sheetNamed, unreadable, missing }: Catalogue): string[] {
   if (missing === 0) return [];
   const reasons: string[] = [];
   if (manifest.rows === 0) reasons.push('The file has no rows: nothing says that it is the whole catalogue.');
   if (unreadable > 0)
     reasons.push(
       `${n(unreadable)} ${unreadable === 1 ? 'record has' : 'records have'} no key that could be read, so some of the records that look missing may be in the file.`,
+    );
+  const others = (manifest.sheets ?? []).filter(
+    ({ name, state, rows }) => state === 'visible' && rows > 0 && name !== manifest.sheet,
+  );
+  if (others.length > 0 && !sheetNamed)
+    reasons.push(
+      `Only the sheet "${manifest.sheet}" was read, and nobody said that it is the one; ${others.map(({ name }) => `"${name}"`).join(', ')} ${others.length === 1 ? 'has' : 'have'} rows too.`,
     );
   if (manifest.secondTableRow !== null && manifest.secondTableRow !== undefined)
     reasons.push(`Another table begins in line ${n(manifest.secondTableRow)}; its records were not read.`);

@@ -29,6 +29,7 @@ declare
   w record;
   c record;
   f jsonb;
+  back bigint[] := '{}';
   lost bigint[];
   broken bigint[] := '{}';
   one bigint;
@@ -47,23 +48,29 @@ begin
   if m ->> 'lock' is not null then
     execute m ->> 'lock' using b.first_seq, b.last_seq;
   end if;
-  select * into w from waybill.write_range(m ->> 'write', b.first_seq, b.last_seq, null, b.wave, b.batch);
-  if decision = 'delete' then
-    r.deleted := cardinality(w.back);
-  else
-    r.deactivated := cardinality(w.back);
-  end if;
-  for f in select * from jsonb_array_elements(w.failures) loop
-    execute m ->> 'record_of' into one using (f ->> 'seq')::bigint;
-    r.kept := r.kept + case when f ->> 'code' = 'reference_missing' and decision = 'delete'
-      then waybill.note_outcomes(b.import_id, b.wave, b.batch, array[one], decision, 'failed', 'referenced',
-        'Something refers to this record, so it was not deleted.')
-      else waybill.note_outcomes(b.import_id, b.wave, b.batch, array[one], decision, 'failed', f ->> 'code', f ->> 'message') end;
-    broken := broken || one;
-  end loop;
-  if cardinality(w.back) + cardinality(broken) < b.rows then
+  -- Where the table refers to itself: leaves first, then what they held, for as long as something goes.
+  loop
+    select * into w from waybill.write_range(m ->> 'write', b.first_seq, b.last_seq, lost, b.wave, b.batch);
+    back := back || w.back;
+    for f in select * from jsonb_array_elements(w.failures) loop
+      execute m ->> 'record_of' into one using (f ->> 'seq')::bigint;
+      r.kept := r.kept + case when f ->> 'code' = 'reference_missing' and decision = 'delete'
+        then waybill.note_outcomes(b.import_id, b.wave, b.batch, array[one], decision, 'failed', 'referenced',
+          'Something refers to this record, so it was not deleted.')
+        else waybill.note_outcomes(b.import_id, b.wave, b.batch, array[one], decision, 'failed', f ->> 'code', f ->> 'message') end;
+      broken := broken || one;
+    end loop;
+    exit when cardinality(back) + cardinality(broken) >= b.rows;
     execute m ->> 'planned' into lost using b.first_seq, b.last_seq;
-    lost := waybill.without(lost, w.back || broken);
+    lost := waybill.without(lost, back || broken);
+    exit when cardinality(w.back) = 0 or not (m ->> 'again')::boolean;
+  end loop;
+  if decision = 'delete' then
+    r.deleted := cardinality(back);
+  else
+    r.deactivated := cardinality(back);
+  end if;
+  if cardinality(back) + cardinality(broken) < b.rows then
     execute m ->> 'classify' into c using b.first_seq, b.last_seq, lost;
     r.gone := waybill.note_outcomes(b.import_id, b.wave, b.batch, c.reached, decision, 'unchanged', 'gone',
       'Somebody else did this since the plan was made.');
