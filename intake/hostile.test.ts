@@ -1,6 +1,11 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { detectDialect } from './dialect.ts';
+import { copyJson } from './json/copy.ts';
 import { SourceBytes } from './source-bytes.ts';
+import { XmlStream } from './xlsx/xml.ts';
 
 /** Seconds of processor that the work takes. */
 async function cpuOf(work: () => unknown): Promise<number> {
@@ -38,5 +43,38 @@ describe('text that is made to cost', () => {
     const seconds = await cpuOf(async () => (found = await bytes.between(canonical, canonical + 3, 1024)));
     expect(found).toEqual({ offset: 4 + 300 * chunk.length + 1, bytes: Buffer.from('x,y') });
     expect(seconds).toBeLessThan(2);
+  });
+
+  it('elements that nest are refused at once', async () => {
+    const xml = new XmlStream({});
+    const text = Buffer.from(`<a>${'<b>'.repeat(50_000)}`);
+    expect(await cpuOf(() => expect(() => xml.write(text)).toThrow('nest too deeply'))).toBeLessThan(0.5);
+  });
+
+  it('JSON of thousands of names without values is refused before it has filled the disk', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'waybill-hostile-'));
+    try {
+      const path = join(folder, 'wide.json');
+      const names = Array.from({ length: 4096 }, (_, n) => `"n${n}":1`).join(',');
+      writeFileSync(path, `[{${names}}${',{"n1":1}'.repeat(12_000)}]`);
+      let most = 0;
+      let written = 0;
+      const copied = copyJson({
+        contentPath: path,
+        encoding: 'utf-8',
+        array: null,
+        maxRecordBytes: 1024 * 1024,
+        async write(bytes) {
+          most = Math.max(most, bytes.length);
+          written += bytes.length;
+        },
+        async restart() {},
+      });
+      await expect(copied).rejects.toMatchObject({ code: 'unpacks_too_large' });
+      expect(written).toBeLessThan(40e6);
+      expect(most).toBeLessThan(20e6);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

@@ -5,6 +5,8 @@ import { JsonElements, type JsonShape, type RecordArray } from './elements.ts';
 import { Flattener } from './flatten.ts';
 
 const READ_BYTES = 256 * 1024;
+/** Rows are taken away after so much of the file: a record of few names may make a row of thousands of columns. */
+const STEP_BYTES = 32 * 1024;
 
 export interface JsonInput {
   /** The unpacked file. */
@@ -83,8 +85,10 @@ async function readThrough(input: JsonInput, shape: JsonShape, flattener: Flatte
   );
   for await (const chunk of textOf(input)) {
     input.signal?.throwIfAborted();
-    elements.push(chunk);
-    await flush(input, flattener);
+    for (let at = 0; at < chunk.length && !elements.several; at += STEP_BYTES) {
+      elements.push(chunk.subarray(at, at + STEP_BYTES));
+      await flush(input, flattener);
+    }
     input.onRecords?.(elements.records);
     if (elements.several) return elements;
   }

@@ -6,6 +6,8 @@ import { Fault, JsonReader, MAX_DEPTH, utf8 } from './reader.ts';
 const MAX_COLUMNS = 4096;
 /** So much of a rejected record goes into the copy, to be shown. */
 const RAW_BYTES = 64 * 1024;
+/** Cells without a value: so many, and so many times the bytes there were to read, are no table. */
+const NO_TABLE = { absent: 32 * 1024 * 1024, timesContent: 32 };
 /** An exponent beyond this stays as it is written. */
 const MAX_EXPONENT = 400;
 
@@ -61,6 +63,9 @@ export class Flattener extends JsonReader {
   private record = 0;
   private written = 0;
   private line = 0;
+  /** Cells that no record had a value for, and bytes of the records. */
+  private absent = 0;
+  private content = 0;
   private length = 0;
   private from = new Int32Array(64);
   private until = new Int32Array(64);
@@ -80,6 +85,7 @@ export class Flattener extends JsonReader {
     this.written = 0;
     this.line = 0;
     this.used = 0;
+    this.absent = this.content = 0;
   }
 
   add(element: Element): void {
@@ -106,9 +112,18 @@ export class Flattener extends JsonReader {
     this.reserve((to - from) * 2 + this.columns.length * 3 + 64);
     if (fault)
       this.mark(fault, bytes.subarray(from, Math.min(to, from + Math.min(RAW_BYTES, this.max >> 1))));
-    else this.write();
+    else {
+      this.content += to - from;
+      this.write();
+    }
     this.end();
     this.written++;
+    if (this.absent > NO_TABLE.absent && this.absent > this.content * NO_TABLE.timesContent) {
+      throw new FileError(
+        'unpacks_too_large',
+        `The records of this JSON name ${this.columns.length} columns, and nearly none has a value in them: as rows they would be more than ${NO_TABLE.timesContent} times as large. It was not read further.`,
+      );
+    }
   }
 
   /** What was written since the last time. */
@@ -151,6 +166,7 @@ export class Flattener extends JsonReader {
       const end = until[column]!;
       switch (kind[column]) {
         case ABSENT:
+          this.absent++;
           // A line without anything would be none.
           if (only) this.quotes(2);
           break;

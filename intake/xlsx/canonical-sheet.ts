@@ -13,6 +13,9 @@ const OUT_BYTES = 256 * 1024;
 /** Commas that make short rows as wide as the widest: so many, and so many times what there is to read, are no table. */
 const NO_TABLE = { padding: 64 * 1024 * 1024, timesContent: 32, mostPadding: 2 * 1024 ** 3 };
 
+/** Rows of so many bytes are written whatever they were made from. */
+const COPY_FROM = 64 * 1024 * 1024;
+
 /** One row on its way into the copy: canonical CSV from its first filled cell on. */
 export class RowLine {
   bytes = Buffer.allocUnsafeSlow(64 * 1024);
@@ -76,6 +79,7 @@ export class CanonicalSheet {
   filled = 0;
   private readonly file: number | null;
   private readonly sheet: string;
+  private readonly mostBytes: () => number;
   private held: { row: number; first: number; last: number; bytes: Buffer }[] | null = [];
   private heldBytes = 0;
   private leading: number;
@@ -90,10 +94,17 @@ export class CanonicalSheet {
   /**
    * @param file where the copy goes; null where only the rows are counted.
    * @param mayBeginLater false: the copy begins with column A, whatever is in it.
+   * @param mostBytes what cells may take, as far as the workbook has been unpacked: one text may stand in many of them.
    */
-  constructor(file: number | null, sheet: string, mayBeginLater: boolean) {
+  constructor(
+    file: number | null,
+    sheet: string,
+    mayBeginLater: boolean,
+    mostBytes: () => number = () => Infinity,
+  ) {
     this.file = file;
     this.sheet = sheet;
+    this.mostBytes = mostBytes;
     this.leading = mayBeginLater ? MOST_COLUMNS : 0;
   }
 
@@ -148,6 +159,12 @@ export class CanonicalSheet {
       throw new FileError(
         'sheet_too_wide',
         `Something stands far to the right in the sheet "${this.sheet}" and makes it ${this.width} columns wide. Delete the columns behind the table, save the workbook, and import that.`,
+      );
+    }
+    if (this.content > COPY_FROM && this.content > this.mostBytes()) {
+      throw new FileError(
+        'unpacks_too_large',
+        `The sheet "${this.sheet}" repeats long texts and makes more than ${Math.floor(this.content / 1e6)} MB of rows from a small workbook, which no real one does. It was not read further.`,
       );
     }
     this.fill(0x2c, first - this.leading);

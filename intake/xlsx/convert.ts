@@ -47,7 +47,7 @@ export async function convertWorkbook(
       if (!isChosen && task.onlySheet) continue;
       const read = async (mayBeginLater: boolean) => {
         const file = isChosen ? openSync(task.canonicalPath, 'w') : null;
-        const sheet = new CanonicalSheet(file, name, mayBeginLater);
+        const sheet = new CanonicalSheet(file, name, mayBeginLater, () => parts.mostRows());
         try {
           const found = await readSheet(parts.read(part), context, sheet, {
             afterChunk: () => report(sheet.filled),

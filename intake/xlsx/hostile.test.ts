@@ -64,6 +64,22 @@ describe('a workbook made to do harm, or damaged,', () => {
       () => whole({ sheets: { S: sheetXml('<row r="1">').slice(0, -30) } }),
     ],
     [
+      'whose cells repeat one endless text',
+      'unpacks_too_large',
+      () =>
+        whole({
+          strings: stringsXml(`<si><t>${'long '.repeat(6_400)}</t></si>`),
+          sheets: {
+            S: sheetXml(
+              Array.from(
+                { length: 5_000 },
+                (_, row) => `<row r="${row + 1}"><c r="A${row + 1}" t="s"><v>0</v></c></row>`,
+              ).join(''),
+            ),
+          },
+        }),
+    ],
+    [
       'that is not UTF-8',
       'broken_workbook',
       () => whole({ sheets: { S: [sheetXml('').slice(0, -30), Buffer.from([0xff])] } }),

@@ -24,7 +24,6 @@ export class XmlStream {
   private readonly parser = new SaxesParser({ position: false });
   private decoder: TextDecoder | null = null;
   private utf8 = true;
-  private failure: Error | null = null;
   private prefix: string | null = null;
   private textLength = 0;
   /** Every `<` that went in, and everything that begins with one that came out. */
@@ -84,17 +83,17 @@ export class XmlStream {
       throw brokenPart('it holds text that is not UTF-8');
     }
     this.parser.write(text);
-    if (this.failure) throw this.failure;
   }
 
   end(): void {
+    let text: string;
     try {
-      this.parser.write(this.decoder?.decode() ?? '');
+      text = this.decoder?.decode() ?? '';
     } catch {
       throw brokenPart('it ends in the middle of a character');
     }
+    this.parser.write(text);
     this.parser.close();
-    if (this.failure) throw this.failure;
   }
 
   /**
@@ -114,8 +113,9 @@ export class XmlStream {
     return this.utf8 && this.prefix === '' && this.parser.xmlDecl.version !== '1.1';
   }
 
-  private fail(error: Error): void {
-    this.failure ??= error;
+  /** At once: the parser would go on to the end of the chunk. */
+  private fail(error: Error): never {
+    throw error;
   }
 
   private local(name: string): string {

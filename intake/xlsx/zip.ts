@@ -112,6 +112,12 @@ export class Parts {
     if (checksum !== entry.crc32) throw broken(`the checksum of ${name} does not fit`);
   }
 
+  /** So many bytes of rows may come from what was unpacked so far. */
+  mostRows(): number {
+    const { maxUnpackedBytes, maxRatio } = this.limits;
+    return Math.min(maxUnpackedBytes, this.produced * maxRatio);
+  }
+
   close(): void {
     this.zip.close();
   }
