@@ -35,7 +35,34 @@ const MISSING: Scenario = {
   },
 };
 
-const SCENARIOS = { import: [LOAD, ADD, UPDATE, MISSING], any: [LOAD, ADD, REVERT, MISSING, UPDATE] };
+/** All of it or nothing: written, whatever is killed meanwhile, by one transaction that others see when it is committed. */
+const ATOMIC: Scenario = {
+  name: 'atomic',
+  status: 'completed',
+  submit: { atomic: true },
+  clean: true,
+  lanes: 1,
+  kinds: / killed$/,
+  async judge(instance, id) {
+    const [row] = await instance.sql<{ writes: number; receipts: number }>(
+      `select (select count(distinct txid)::int from public.write_log) as writes,
+         (select count(distinct xmin::text)::int from waybill.receipts where import_id = $1) as receipts`,
+      [id],
+    );
+    const { writes, receipts } = row!;
+    return writes === 1 && receipts === 1
+      ? []
+      : [`${writes} transactions wrote to the target and ${receipts} wrote receipts, not one`];
+  },
+};
+
+const SCENARIOS = {
+  import: [LOAD, ADD, UPDATE, MISSING, ATOMIC],
+  any: [LOAD, ADD, REVERT, MISSING, UPDATE, ATOMIC],
+};
+
+const scenariosOf = (one: Case, kind: string): Scenario[] =>
+  one.scenarios ? SCENARIOS[one.scenarios].filter(({ kinds }) => !kinds || kinds.test(kind)) : [];
 
 /** What all faults of one kind came to. */
 interface Tally {
@@ -96,10 +123,9 @@ export async function campaign(
         if (Date.now() > until) return;
         const one = turn.own[turn.next++ % turn.own.length]!;
         turn.tries++;
-        const named = one.scenarios && SCENARIOS[one.scenarios].filter(({ name }) => name === only);
-        const scenario = one.scenarios
-          ? by(named?.length ? named : SCENARIOS[one.scenarios], turn.tries)
-          : LOAD;
+        const fitting = scenariosOf(one, turn.kind);
+        const named = fitting.filter(({ name }) => name === only);
+        const scenario = fitting.length > 0 ? by(named.length > 0 ? named : fitting, turn.tries) : LOAD;
         const since = Date.now();
         let outcome: Outcome | Error;
         try {

@@ -14,7 +14,7 @@ import {
   type Verdict,
 } from './oracle.ts';
 import type { Moment } from './moments.ts';
-import type { Instance, Submit } from './instance.ts';
+import type { ImportDocument, Instance, Submit } from './instance.ts';
 
 /** One line of the table. */
 export interface Outcome {
@@ -44,6 +44,14 @@ export interface Scenario {
   /** How it ends, undisturbed. */
   status: string;
   submit?: Submit;
+  /** Takes a file without rows that cannot go in. */
+  clean?: true;
+  /** Backends that write to the target at once, undisturbed; two where it is not said. */
+  lanes?: number;
+  /** Kinds of faults that it is tried on; all where it is not said. */
+  kinds?: RegExp;
+  /** What is wrong with the run that has ended, in words, besides what is asked of every run. */
+  judge?(instance: Instance, importId: string): Promise<string[]>;
   /** What is in the target besides. */
   seed?(instance: Instance, spec: FileSpec): Promise<void>;
   /** Answers what the import asks before it applies anything. */
@@ -109,7 +117,12 @@ export async function prepare(instance: Instance, rows: number, seed: number): P
 
 /** The same instance and files with something else being done to the target. */
 export async function inScenario(bench: Bench, scenario: Scenario): Promise<Bench> {
-  return { ...bench, scenario, expected: await undisturbed({ ...bench, scenario }) };
+  const other = { ...bench, scenario };
+  if (scenario.clean) {
+    other.narrow = join(bench.instance.data, 'products-clean.csv');
+    await writeCsv(other.narrow, { ...bench.spec, clean: true });
+  }
+  return { ...other, expected: await undisturbed(other) };
 }
 
 /** Seeds the target, submits the file, and takes it to where a disturbance may begin. */
@@ -143,11 +156,26 @@ async function undisturbed(bench: Omit<Bench, 'expected'>): Promise<Fingerprint>
   const id = await begin(bench);
   const document = await instance.ended(id, [scenario.status]);
   const expected = await keepExpected(instance, document, scenario.name);
-  const { problems } = await judge(instance, document, { expected, status: scenario.status, lanes: 2 });
+  const { problems } = await judgeIn(bench, document, { expected, lanes: 2 });
   if (problems.length > 0)
     throw new Error(`the undisturbed run is not as it should be: ${problems.join('; ')}`);
   return expected;
 }
+
+/** Judged as the scenario has it. */
+async function judgeIn(
+  { instance, scenario }: Pick<Bench, 'instance' | 'scenario'>,
+  document: ImportDocument,
+  options: JudgeOptions,
+): Promise<Verdict> {
+  const lanes = Math.min(options.lanes ?? 1, lanesOf(scenario));
+  const verdict = await judge(instance, document, { status: scenario.status, ...options, lanes });
+  verdict.problems.push(...((await scenario.judge?.(instance, document.id)) ?? []));
+  return verdict;
+}
+
+/** Backends that write at once, as long as nothing is in their way. */
+export const lanesOf = (scenario: Scenario): number => scenario.lanes ?? 2;
 
 export interface Disturbance extends Partial<JudgeOptions> {
   wide?: boolean;
@@ -163,7 +191,7 @@ export async function disturbed(
   options: Disturbance,
   strike: (importId: string, complete: Record<string, unknown>) => Promise<string>,
 ): Promise<Outcome> {
-  const { instance, scenario } = bench;
+  const { instance } = bench;
   const file = options.wide ? bench.wide : bench.narrow;
   let complete: Record<string, unknown> = {};
   const id = await begin(
@@ -179,11 +207,7 @@ export async function disturbed(
   const inFlight = await strike(id, complete);
   await throttle(instance, 0);
   const document = await instance.ended(id);
-  const verdict = await judge(instance, document, {
-    expected: bench.expected,
-    status: scenario.status,
-    ...options,
-  });
+  const verdict = await judgeIn(bench, document, { expected: bench.expected, ...options });
   return { inFlight, status: document.status, verdict };
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { disturbed, repeated, retryCancelled, type Bench, type Case, type Strike } from './case.ts';
+import { disturbed, lanesOf, repeated, retryCancelled, type Bench, type Case, type Strike } from './case.ts';
 import { databaseFaults } from './database.ts';
 import { orphans } from './oracle.ts';
 import { lineFaults } from './lines.ts';
@@ -46,7 +46,8 @@ const thrice: Case = {
     strike: async (bench, id, seen, before) => {
       // Once with both lanes in the database: after a kill each comes back when its own heartbeat has run out,
       // and what is left of a small file may be done by then.
-      if (before === 0 && (await seen(batchOpen(bench.instance, id, 2))) === null) return null;
+      if (before === 0 && (await seen(batchOpen(bench.instance, id, lanesOf(bench.scenario)))) === null)
+        return null;
       return kill('worker')(bench, id, seen, before);
     },
   }),
@@ -160,9 +161,9 @@ const apiBeforeStart: Case = {
 /** The server goes down while batches are stopped before their receipts. */
 const postgresDown =
   (signal: NodeJS.Signals): ((bench: Bench) => Promise<string>) =>
-  async ({ instance }) => {
+  async ({ instance, scenario }) => {
     const gate = await closeGate(instance);
-    const seen = await until('batches at the gate', caughtAt(gate, 2));
+    const seen = await until('batches at the gate', caughtAt(gate, lanesOf(scenario)));
     await instance.restarted('postgres', instance.signal('postgres', signal));
     await gate.release();
     return seen;

@@ -10,6 +10,8 @@ import type { Instance } from './instance.ts';
 export interface FileSpec {
   rows: number;
   wide?: boolean;
+  /** Without the rows that cannot go in. */
+  clean?: boolean;
 }
 
 const DUPLICATES = 50;
@@ -19,7 +21,7 @@ const TOO_MANY_COLUMNS = 10;
 /** Rows that are records of their own: the others repeat a key or cannot be read. */
 const proper = (rows: number): number => rows - DUPLICATES - WRONG_TYPE - TOO_MANY_COLUMNS;
 
-function* lines({ rows, wide }: FileSpec): Generator<string> {
+function* lines({ rows, wide, clean }: FileSpec): Generator<string> {
   const padding = wide ? `,${'n'.repeat(500)}` : '';
   const row = (i: number, price: string) =>
     `SKU${String(i).padStart(8, '0')},Product name ${i},Description of product ${i} which is rather long,${price},${i % 1000}${padding}\n`;
@@ -28,8 +30,9 @@ function* lines({ rows, wide }: FileSpec): Generator<string> {
   const count = proper(rows);
   // The first lines are repeated at the end with the values that count: the last of two wins.
   for (let i = 0; i < DUPLICATES; i++) yield row(i, '9999.99');
-  for (let i = 0; i < WRONG_TYPE; i++) yield row(rows + i, 'not a price');
-  for (let i = 0; i < TOO_MANY_COLUMNS; i++) yield row(rows + i, '1.00').replace('\n', ',one,too many\n');
+  for (let i = 0; !clean && i < WRONG_TYPE; i++) yield row(rows + i, 'not a price');
+  for (let i = 0; !clean && i < TOO_MANY_COLUMNS; i++)
+    yield row(rows + i, '1.00').replace('\n', ',one,too many\n');
   // 7919 is a prime that divides no count used here.
   for (let k = 0; k < count; k++) {
     const i = (k * 7919) % count;

@@ -111,6 +111,8 @@ export interface Submit {
   mode?: 'upsert' | 'insert' | 'update' | 'add';
   /** What becomes of records that the file does not have. */
   missing?: object;
+  /** All or nothing. */
+  atomic?: true;
   /** Somebody else's than the instance's own. */
   token?: string;
 }
@@ -347,6 +349,7 @@ async function connect(
           allow_duplicate: true,
           ...(options.mode && { mode: options.mode }),
           ...(options.missing && { missing: options.missing }),
+          ...(options.atomic && { atomic: true }),
         },
       },
     };

@@ -2,7 +2,7 @@
  * `npm run test:faults`: breaks a running Waybill, 200 times in every way there is, and asks the oracle. Shorter, longer
  * and other: `-- --short | --ci | --minutes N [--seed S] | --million | --revert [--kills N] | --prove`. `--only PATTERN` takes the cases with
  * such a name, `--rows N` a file of another size, `--faults N` and `--each N` another goal, `--scenario NAME` one kind of
- * import alone (load, add, update, missing, revert).
+ * import alone (load, add, update, missing, revert, atomic).
  */
 import { cpSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
