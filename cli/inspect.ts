@@ -1,3 +1,4 @@
+import { shownText } from '../intake/file-name.ts';
 import type { Manifest } from '../intake/types.ts';
 import { offline, offlineArguments, withFile, type Streams } from './offline.ts';
 
@@ -41,7 +42,8 @@ function reportOf(manifest: Manifest) {
 function describe(manifest: Manifest): string {
   const { dialect, columns } = manifest;
   const names: Record<string, string> = { '\t': 'tab', ' ': 'space', '\x1F': '0x1F', '': 'none' };
-  const shown = (character: string) => names[character] ?? character;
+  const shown = (character: string) => names[character] ?? shownText(character);
+  const shownColumns = columns.map(({ name, type }) => ({ name: shownText(name), type }));
   const facts: [string, string][] = [
     ['Type', `${manifest.type}${manifest.compression ? `, ${manifest.compression}` : ''}`],
     ['Encoding', `${manifest.encoding}${manifest.bom ? ' with byte order mark' : ''}`],
@@ -51,17 +53,17 @@ function describe(manifest: Manifest): string {
           ['Quote', shown(dialect.quote)] as [string, string],
         ]
       : []),
-    ...(manifest.sheet === null ? [] : [['Sheet', manifest.sheet] as [string, string]]),
+    ...(manifest.sheet === null ? [] : [['Sheet', shownText(manifest.sheet)] as [string, string]]),
     ['Header', manifest.headerRow === null ? 'none' : `row ${manifest.headerRow}`],
     ['Rows', `${manifest.rows}${manifest.rejected ? `, and ${manifest.rejected} that cannot be read` : ''}`],
     ['SHA-256', manifest.sha256],
   ];
-  const width = Math.max(7, ...columns.map(({ name }) => name.length));
+  const width = shownColumns.reduce((most, { name }) => Math.max(most, name.length), 7);
   return [
     ...facts.map(([name, value]) => `${name.padEnd(10)}${value}`),
     'Columns',
-    ...columns.map(({ name, type }) => `  ${name.padEnd(width)}  ${type}`),
-    ...manifest.warnings.map(({ message }) => `! ${message}`),
+    ...shownColumns.map(({ name, type }) => `  ${name.padEnd(width)}  ${type}`),
+    ...manifest.warnings.map(({ message }) => `! ${shownText(message)}`),
     '',
   ].join('\n');
 }

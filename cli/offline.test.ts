@@ -390,3 +390,21 @@ describe('what convert writes', () => {
     expect(stdout).toBe('a,b\r\nx;1,"q""q"\r\n"c,d","l\nm"\r\n,"plain ""é"" 日"\r\n');
   });
 });
+
+it('nothing of a file or its name steers the terminal', async () => {
+  const { stdout } = await run(
+    'inspect',
+    file('esc.csv', 'a\u001b]0;x\u0007,b\u202e\n1,2\n3,4\n'),
+    '--header-row',
+    '1',
+  );
+  expect(stdout).toContain('a\\u001b]0;x\\u0007');
+  expect(stdout).toContain('b\\u202e');
+  expect(stdout).not.toMatch(/[\u001b\u0007\u202e]/u);
+  for (const argv of [['/nowhere/\u001b[2J'], [file('c.csv', 'a,b\n1,2\n'), '--encoding', '\u001b[2J']]) {
+    const { code, stderr } = await run('inspect', ...argv);
+    expect(code).toBe(2);
+    expect(stderr).toContain('\\u001b[2J');
+    expect(stderr).not.toContain('\u001b');
+  }
+});

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { parseArgs } from 'node:util';
+import { shownText } from '../intake/file-name.ts';
 import { inspectFile } from '../intake/inspect.ts';
 import { readChunks } from '../intake/read-chunks.ts';
 import { FileError, type FileOptions, type Manifest } from '../intake/types.ts';
@@ -98,7 +99,7 @@ export async function offline({ stderr }: Streams, work: () => Promise<void>): P
     if (code === 'EPIPE') return 0;
     // What the system refuses (a full disk, a file that is not ours) is nothing that a stack would explain.
     if (!(error instanceof FileError) && syscall === undefined) throw error;
-    stderr.write(`waybill: ${message}\n`);
+    stderr.write(`waybill: ${shownText(message)}\n`);
     return 2;
   }
 }
