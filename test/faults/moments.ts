@@ -77,7 +77,7 @@ export const planning =
   (instance: Instance): Moment =>
   async () => {
     const rows = await instance.sql(
-      `select from pg_stat_activity where application_name = 'waybill worker' and state = 'active' and query ~ '^create table stage.plan'`,
+      `select from pg_stat_activity where application_name = 'waybill worker' and state = 'active' and query ~ '^insert into stage.draft_'`,
     );
     return rows.length === 0 ? null : 'the plan being sorted';
   };

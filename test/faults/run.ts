@@ -39,13 +39,14 @@ const rows = Number(flags.rows ?? (flags.million || flags.revert ? 1_000_000 : 1
 const begin = Date.now();
 const seconds = (since: number): string => ((Date.now() - since) / 1000).toFixed(1);
 
-// Whoever ends this early leaves no instance behind.
+// Whoever ends this early leaves no instance behind, and begins no other.
 const started = new Set<Instance>();
+let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(
-    signal,
-    () => void Promise.all([...started].map((one) => one.stop())).finally(() => process.exit(130)),
-  );
+  process.once(signal, () => {
+    interrupted = true;
+    void Promise.all([...started].map((one) => one.stop())).finally(() => process.exit(130));
+  });
 }
 
 const count = { passed: 0, failed: 0 };
@@ -81,6 +82,7 @@ class Stand {
 
   async ready(): Promise<Bench> {
     if (this.bench) return this.bench;
+    if (interrupted) return new Promise(() => {});
     const since = Date.now();
     this.instance = await startInstance({ WAYBILL_MAX_FILE_BYTES: String(100 * 1024 * 1024) }, this.proxied);
     started.add(this.instance);
