@@ -105,8 +105,9 @@ export function readHead(
   most: number,
   offset = 0,
   line = 1,
+  shape?: number,
 ): HeadRecord[] {
-  const scanner = recordScanner({ dialect, columns: null, offset, line, most: head.length });
+  const scanner = recordScanner({ dialect, columns: null, shape, offset, line, most: head.length });
   const records: HeadRecord[] = [];
   let at = 0;
   let finished = false;

@@ -243,3 +243,46 @@ describe('signs are signs', () => {
     expect(found.manifest.encodingConfidence).toBeLessThan(0.95);
   });
 });
+
+describe('what begins like a remark and divides like the table is a record', () => {
+  it.each<[string, string]>([
+    ['at the end', `# note\na,b\n${lines(500, (n) => `${n},x`)}#4,w\n#5,v\n`],
+    ['in a large file', `# note\na,b\n${lines(60_000, (n) => `${n},x`)}#4,w\n#5,v\n`],
+    ['without a last line end', `-- made by hand\na;b;c\n${lines(300, (n) => `${n};x;y`)}--4;w;v\n--5;v;u`],
+  ])('%s', async (_, text) => {
+    const found = await read(text);
+    expect(found.rows.slice(-2).map((cells) => cells.slice(0, 2))).toEqual([
+      [expect.stringMatching(/^(?:#|--)4$/u), 'w'],
+      [expect.stringMatching(/^(?:#|--)5$/u), 'v'],
+    ]);
+    expect(found.rows.length).toBe(found.manifest.rows);
+  });
+
+  it('and which lines were skipped is said', async () => {
+    const found = await read(
+      `id,name\n1,x\n# checked, twice, well\n# by Bob\n${lines(100, (n) => `${n},x`)}`,
+    );
+    expect(found.rows.length).toBe(101);
+    expect(found.manifest.warnings.find(({ code }) => code === 'remarks_skipped')?.message).toContain(
+      'line 3, 4',
+    );
+  });
+});
+
+describe('U+FFFD and marks inside', () => {
+  it.each<[string, string]>([
+    ['csv', 'id,name\n1,a\n2,b\uFFFDc\n3,d\n'],
+    ['quoted csv', 'id,name\n1,a\n2,"b\uFFFD"\n3,"é"\n'],
+    ['json', '[{"id":1,"name":"a"},{"id":2,"name":"b\\ufffd"},{"id":3,"name":"d"}]'],
+    ['a mark of bytes where a file was put behind another', 'id,name\n1,a\n\uFEFF2,b\n3,d\n'],
+  ])('%s', async (_, text) => {
+    const found = await read(text);
+    expect(found.rows.map(([id]) => id)).toEqual(['1', '3']);
+    expect(found.rejects.map(([, code]) => code)).toEqual(['invalid_bytes']);
+    expect(found.manifest.encoding).toBe('utf-8');
+  });
+
+  it('two marks at the beginning are none of the first name', async () => {
+    expect((await read('\uFEFF\uFEFFid,name\n1,a\n')).names).toEqual(['id', 'name']);
+  });
+});

@@ -27,6 +27,7 @@ class UncommonScanner extends RecordScanner {
   private readonly skipSpace: boolean;
   private readonly runs: boolean;
   private readonly escapesPlain: boolean;
+  private readonly shape: number;
   private remark = false;
 
   constructor(options: ScannerOptions) {
@@ -37,6 +38,7 @@ class UncommonScanner extends RecordScanner {
     this.comment = Buffer.from(comment ?? '');
     this.skipSpace = skipSpace === true;
     this.runs = runs === true;
+    this.shape = options.shape ?? options.columns ?? 0;
     this.escapesPlain = quote === '' && escape !== '';
     if (this.escapesPlain) this.escape = escape.charCodeAt(0);
   }
@@ -208,6 +210,14 @@ class UncommonScanner extends RecordScanner {
           this.pos = i;
           break;
         }
+        const shaped = this.hasShape(i);
+        if (shaped !== NO) {
+          this.remark = false;
+          this.pos = i;
+          if (shaped === MORE) return false;
+          break;
+        }
+        if (this.remarkLines.length < 3) this.remarkLines.push(this.nextLine);
       }
       while (i < to && window[i] !== LF && window[i] !== CR) i++;
       this.pos = i;
@@ -220,6 +230,28 @@ class UncommonScanner extends RecordScanner {
       this.nextLine++;
     }
     return this.pos < to;
+  }
+
+  /** Does the line divide into the table's cells, and not as prose does, which has spaces behind what divides it? */
+  private hasShape(at: number): typeof YES | typeof NO | typeof MORE {
+    if (this.shape < 2 || this.runs) return NO;
+    const { window, to } = this;
+    const most = Math.min(to, at + this.max);
+    let cells = 1;
+    for (let i = at; i < most;) {
+      const byte = window[i]!;
+      if (byte === LF || byte === CR) return cells === this.shape ? YES : NO;
+      const divides = byte === this.divider[0] ? this.divides(i) : NO;
+      if (divides === MORE) return MORE;
+      if (divides === NO) i++;
+      else {
+        i += this.delimiterWidth;
+        cells++;
+        if (window[i] === SPACE && i < to && !this.skipSpace) return NO;
+      }
+    }
+    if (most < to) return NO;
+    return !this.finished ? MORE : cells === this.shape ? YES : NO;
   }
 
   /** Where the field ends whose closing quote stands before `at`. */

@@ -70,6 +70,8 @@ export interface ScannerOptions {
   dialect: Dialect;
   /** How many columns a record must have; null where that is not known yet: then none is ragged. */
   columns: number | null;
+  /** Where that is known all the same: a line that begins like a remark and divides into so many cells is a record. */
+  shape?: number;
   maxRecordBytes?: number;
   /** Where the bytes that will be pushed begin in the canonical file, and on which line. */
   offset?: number;
@@ -84,6 +86,9 @@ export interface ScannerOptions {
 export interface Visitor {
   addBytes(bytes: Buffer, from: number, to: number): void;
 }
+
+const REPLACEMENT = Buffer.from('\uFFFD');
+const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
 
 /**
  * Finds records and fields in UTF-8 bytes, whatever the chunks they come in. The one judge of what a record is: the
@@ -121,8 +126,9 @@ export class RecordScanner {
     return this.base + this.pos;
   }
   nextLine: number;
-  /** Lines of remarks passed over. */
+  /** Lines of remarks passed over, and which were the first of them. */
   remarks = 0;
+  readonly remarkLines: number[] = [];
   /** What `passPlain` did. */
   readonly passed = { records: 0, crlf: 0 };
   /** Stretches that held valid characters outside ASCII, and records that held invalid bytes. */
@@ -678,8 +684,10 @@ export class RecordScanner {
     if (to <= from) return;
     const bytes = this.window.subarray(from, to);
     if (!isAscii(bytes)) {
-      if (isUtf8(bytes)) this.nonAscii++;
-      else this.dirtyUntil = this.base + to;
+      const valid = isUtf8(bytes);
+      if (valid) this.nonAscii++;
+      if (!valid || bytes.includes(REPLACEMENT) || bytes.includes(BYTE_ORDER_MARK))
+        this.dirtyUntil = this.base + to;
     }
     this.checked = this.base + to;
   }
@@ -688,7 +696,11 @@ export class RecordScanner {
     const bytes = this.window.subarray(start, end);
     if (isUtf8(bytes)) {
       if (!isAscii(bytes)) this.nonAscii++;
-      return false;
+      // What another program could not read, and what stands where files were put one behind another.
+      return (
+        bytes.includes(REPLACEMENT) ||
+        (!this.rows && bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK))
+      );
     }
     this.invalid++;
     return true;

@@ -165,7 +165,8 @@ export class TextAnalysis {
   private begin(whole: boolean): RecordScanner {
     const bytes = Buffer.concat(this.head);
     this.head = [];
-    const bom = bytes.subarray(0, 3).equals(Buffer.from([0xef, 0xbb, 0xbf])) ? 3 : 0;
+    let bom = 0;
+    while (bytes.subarray(bom, bom + 3).equals(BYTE_ORDER_MARK)) bom += 3;
     const separator = this.fixedDialect
       ? null
       : /^"?sep=(.)"?[,;\t]*(?:\r\n|\n|\r)/iu.exec(bytes.toString('latin1', bom, bom + 24));
@@ -183,7 +184,9 @@ export class TextAnalysis {
     const start = this.placeHeader(records, from, firstLine);
     this.doubtQuotes(records);
     this.samples.push({ bytes: text.subarray(0, TAIL_BYTES), whole: whole && text.length <= TAIL_BYTES });
-    const body = records.filter(({ offset }) => offset >= start.offset);
+    const body = (
+      this.dialect.comment ? readHead(text, whole, this.dialect, most, from, firstLine, this.width) : records
+    ).filter(({ offset }) => offset >= start.offset);
     if (!this.names) {
       // Of the upper half: what stands further down may be another table.
       const types = typesOf(body.slice(0, Math.ceil(body.length / 2)), this.width);
@@ -364,7 +367,7 @@ export class TextAnalysis {
     const place = this.placeInTail();
     if (!place) return;
     const bytes = this.tail.from(place.offset);
-    const tail = readHead(bytes, true, this.dialect, Infinity, place.offset, place.line);
+    const tail = readHead(bytes, true, this.dialect, Infinity, place.offset, place.line, this.width);
     const found = findFooter(tail, this.width, tail.slice(0, -FOOTER_RECORDS));
     const footer = tail[found];
     if (!footer) return;
@@ -532,7 +535,7 @@ export class TextAnalysis {
     if (scanner.remarks > 0) {
       this.warnings.push({
         code: 'remarks_skipped',
-        message: `${scanner.remarks === 1 ? 'One line was' : `${scanner.remarks} lines were`} skipped as remarks, because they begin with ${this.dialect.comment}.`,
+        message: `${scanner.remarks === 1 ? 'One line was' : `${scanner.remarks} lines were`} skipped as remarks, because they begin with ${this.dialect.comment} (line ${scanner.remarkLines.join(', ')}${scanner.remarks > scanner.remarkLines.length ? ' ...' : ''}).`,
       });
     }
     if (this.namesJoined) {
@@ -560,6 +563,7 @@ export class TextAnalysis {
   }
 }
 
+const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
 const NO_NAME: Buffer = Buffer.alloc(0);
 
 /** What the columns of the head hold, `text` where that is anything. */
