@@ -6,35 +6,33 @@ const NUMERIC = /^(\d{1,4})([-/. ])(\d{1,2})\2(\d{1,4})$/u;
 const JAPANESE = /^(\d{4})年(\d{1,2})月(\d{1,2})日$/u;
 const COMPACT = /^(\d{4})(\d{2})(\d{2})$/u;
 const NAMED = /^(?:(\d{1,2})[- ]([A-Za-z]{3,9})\.?[- ](\d{4})|([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4}))$/u;
-const MONTHS: Record<string, number> = {
-  jan: 1,
-  feb: 2,
-  mar: 3,
-  apr: 4,
-  may: 5,
-  mei: 5,
-  mai: 5,
-  jun: 6,
-  jul: 7,
-  aug: 8,
-  agu: 8,
-  ags: 8,
-  sep: 9,
-  oct: 10,
-  okt: 10,
-  nov: 11,
-  dec: 12,
-  des: 12,
-  dez: 12,
-};
+/** In English, German and Indonesian, whole and as they are shortened. */
+const MONTHS = new Map(
+  [
+    'jan january januar jänner januari',
+    'feb february februar februari',
+    'mar march märz maerz mrz maret',
+    'apr april',
+    'may mei mai',
+    'jun june juni',
+    'jul july juli',
+    'aug august agu ags agt agustus',
+    'sep sept september',
+    'oct october okt oktober',
+    'nov november nop nopember',
+    'dec december dez dezember des desember',
+  ].flatMap((names, month) => names.split(' ').map((name) => [name, month + 1] as const)),
+);
 
-/** Of a name that begins as months do in English, German or Indonesian. */
-export const monthNamed = (name: string): number | null => MONTHS[name.slice(0, 3).toLowerCase()] ?? null;
+/** Of a month's name in English, German or Indonesian; words that only begin like one are none. */
+export const monthNamed = (name: string): number | null => MONTHS.get(name.toLowerCase()) ?? null;
 
 const TIME =
   /^(\d{1,2}):(\d{2})(?::(\d{2})([.,]\d{1,9})?)?\s*(?:([AP])\.?M\.?)?\s*(Z|[+-]\d{2}(?::?\d{2})?)?$/iu;
 /** First years of the Japanese eras. */
 const ERAS: Record<string, number> = { 令和: 2019, R: 2019, 平成: 1989, H: 1989, 昭和: 1926, S: 1926 };
+/** How many years the eras that have ended went on. */
+const ERA_YEARS: Record<string, number> = { 平成: 31, H: 31, 昭和: 64, S: 64 };
 const ERA = /^(令和|平成|昭和|[RHS])(元|\d{1,2})(?:年|[./])(\d{1,2})(?:月|[./])(\d{1,2})日?$/u;
 
 /** Orders of day, month and year in which a text is a real date; empty if it is none. */
@@ -52,7 +50,9 @@ export function parseDate(text: string, order: DateOrder = 'YMD'): string | null
   if (japanese) return iso(Number(japanese[1]), Number(japanese[2]), Number(japanese[3]));
   const era = ERA.exec(plain);
   if (era) {
-    const year = ERAS[era[1]!]! + (era[2] === '元' ? 1 : Number(era[2])) - 1;
+    const years = era[2] === '元' ? 1 : Number(era[2]);
+    if (years > (ERA_YEARS[era[1]!] ?? 99)) return null;
+    const year = ERAS[era[1]!]! + years - 1;
     return iso(year, Number(era[3]), Number(era[4]));
   }
   const named = NAMED.exec(plain);

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { dateOrders, parseDate } from './dates.ts';
 import { inspectFile } from './inspect.ts';
 import { scanSegment } from './parse-segment.ts';
 import { OK, recordTexts, REJECT_CODES } from './scan.ts';
@@ -286,3 +287,14 @@ describe('U+FFFD and marks inside', () => {
     expect((await read('\uFEFF\uFEFFid,name\n1,a\n')).names).toEqual(['id', 'name']);
   });
 });
+
+it.each(['5 Marraskuu 2024', 'Maybe 5, 2024', '12-Junction-2019', 'H99.1.1', '昭和65年1月1日'])(
+  '%s is no date',
+  (text) => expect(dateOrders(text)).toEqual([]),
+);
+it.each([
+  ['5 Maret 2024', '2024-03-05'],
+  ['12-Dez-2019', '2019-12-12'],
+  ['September 5, 2024', '2024-09-05'],
+  ['H31.4.30', '2019-04-30'],
+])('%s is', (text, date) => expect(parseDate(text)).toBe(date));
