@@ -71,7 +71,8 @@ async function convert(
   const width = manifest.columns.length;
   const source = rejects ? sourceOf(file) : null;
   let repaired = 0;
-  if (manifest.headerRow !== null) await out.cells(manifest.columns.map(({ original }) => original));
+  const named = manifest.headerRow !== null || manifest.type === 'json' || manifest.type === 'ndjson';
+  if (named) await out.cells(manifest.columns.map(({ original }) => original));
   for (const segment of stretches(manifest.segments)) {
     for (const scanner of scanSegment({
       path,

@@ -408,3 +408,10 @@ it('nothing of a file or its name steers the terminal', async () => {
     expect(stderr).not.toContain('\u001b');
   }
 });
+
+it.each([
+  ['names.json', '[{"a":1,"b":2},{"a":3,"b":4}]'],
+  ['names.ndjson', '{"a":1,"b":2}\n{"a":3,"b":4}\n'],
+])('convert writes the names of %s', async (name, text) => {
+  expect((await run('convert', file(name, text))).stdout).toBe('a,b\r\n1,2\r\n3,4\r\n');
+});
