@@ -160,7 +160,7 @@ it(
   { timeout: 60_000 },
   async () => {
     await seed('A-1', 'A-2', 'A-3');
-    const id = await submit(app, csv('A-1', 'NEW'), { missing: { action: 'delete', scope } });
+    const id = await submit(app, csv('A-1', 'ONLY-NOW'), { missing: { action: 'delete', scope } });
     expect(await reached(id, 'completed')).toMatchObject({ accounting: { created: 1, deleted: 2 } });
     const applied = new Map<string, string>();
     const { events } = await app.client.workflow.getHandle(id).fetchHistory();
