@@ -1,3 +1,5 @@
+import { mayRunAway } from '../intake/rules/pattern-cost.ts';
+
 /** PostgreSQL's patterns as regular expressions of ours, which have to match the whole value. Null: it cannot be said. */
 
 /** Outside what both dialects read alike: look-around, back references, classes by name, PostgreSQL's own escapes. */
@@ -76,7 +78,8 @@ export const ignoringCase = (pattern: string): string => `(?i:${pattern})`;
 function valid(pattern: string): string | null {
   try {
     new RegExp(`^(?:${pattern})$`, 'u');
-    return pattern;
+    // PostgreSQL runs it in a time that grows evenly; we would not.
+    return mayRunAway(pattern) ? null : pattern;
   } catch {
     return null;
   }

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { fieldFits } from '../datasets/field-fits.ts';
 import type { Dataset } from '../datasets/types.ts';
+import { mayRunAway } from '../intake/rules/pattern-cost.ts';
 import type { DatasetRule } from '../intake/rules/types.ts';
 import { findDataset } from './datasets.ts';
 import { readTable } from './introspect.ts';
@@ -52,6 +53,11 @@ export async function checkDefinition(
       } catch (error) {
         fault(`${at}.pattern`, `The pattern of ${field.name} cannot be used: ${(error as Error).message}.`);
       }
+      if (mayRunAway(field.pattern))
+        fault(
+          `${at}.pattern`,
+          `The pattern of ${field.name} repeats a group that itself repeats or chooses: one value could keep it busy for hours. Write it without the outer repetition, or with a class such as [ab]+.`,
+        );
     }
     for (const bound of ['min', 'max', 'above', 'below'] as const) {
       const text = field[bound];
