@@ -217,8 +217,13 @@ const RATIO_FROM = 100 * 1024;
 export async function* gunzip(packed: AsyncIterable<Buffer>, limits: UnpackLimits): AsyncGenerator<Buffer> {
   let taken = 0;
   let produced = 0;
+  /** Where the last byte stands that is more than padding. */
+  let content = 0;
   const counted = async function* () {
     for await (const chunk of packed) {
+      let last = chunk.length;
+      while (last > 0 && chunk[last - 1] === 0) last--;
+      if (last > 0) content = taken + last;
       taken += chunk.length;
       // It may be used again, and the stream keeps it for a while.
       yield Buffer.from(chunk);
@@ -242,6 +247,14 @@ export async function* gunzip(packed: AsyncIterable<Buffer>, limits: UnpackLimit
       }
       yield chunk;
     }
+    // The unpacker ends at the first byte that begins no member: a member behind padding would be lost without a word.
+    input.unpipe(unpacked);
+    for await (const _rest of input) continue;
+    if (content > unpacked.bytesWritten)
+      throw new FileError(
+        'broken_gzip',
+        `The gzip file goes on behind its end, after ${unpacked.bytesWritten} bytes, with what is not packed. Compress and upload it again.`,
+      );
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'Z_BUF_ERROR')
