@@ -396,15 +396,9 @@ async function connect(
       put: async (key, bytes) => void (await minio.putObject('waybill', key, bytes)),
       remove: (key) => minio.removeObject('waybill', key),
     },
-    openUploads: () =>
-      new Promise((resolve, reject) => {
-        const keys: string[] = [];
-        minio
-          .listIncompleteUploads('waybill', '', true)
-          .on('data', (found) => keys.push(found.key))
-          .on('error', reject)
-          .on('end', () => resolve(keys));
-      }),
+    // Not `listIncompleteUploads`: it asks for the parts of each upload, and fails if one is aborted meanwhile.
+    openUploads: async () =>
+      (await minio.listIncompleteUploadsQuery('waybill', '', '', '', '')).uploads.map(({ key }) => key),
     spooled: () => (existsSync(join(data, 'spool')) ? readdirSync(join(data, 'spool')) : []),
     async submit(file, options) {
       const { complete } = await upload(file, options);
