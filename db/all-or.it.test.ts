@@ -1,8 +1,7 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../test/database.ts';
+import { ownDatabase } from '../test/own-database.ts';
 import { applyWhole, settleAllOr, undoWhatIsNotWhole } from './all-or.ts';
-import { connectPool } from './connect.ts';
 import {
   claimImport,
   finishImport,
@@ -17,29 +16,20 @@ import { applyAll, land, stageImport, stageRows, type StagedImport } from './sta
 
 const ROWS = 20_500;
 
-let database: TestDatabase;
+const own = ownDatabase();
 let pool: pg.Pool;
 /** As somebody else at the database. */
 let operator: pg.Client;
 beforeAll(async () => {
-  database = await createTestDatabase();
-  pool = connectPool(database.ownerUrl);
-  operator = new pg.Client({ connectionString: database.ownerUrl });
+  pool = own.pool;
+  operator = new pg.Client({ connectionString: own.ownerUrl });
   await operator.connect();
 });
 afterAll(async () => {
   await operator.end();
-  await pool.end();
-  await database.drop();
 });
 afterEach(async () => {
   await operator.query('rollback');
-  const { rows } = await pool.query<{ import_id: string }>(
-    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused', 'reverting')`,
-  );
-  for (const { import_id: importId } of rows)
-    await requestStop(pool, { importId, what: 'cancel', actor: 'test' });
-  await pool.query('truncate catalog.products cascade');
 });
 
 const LAST = `part-${String(ROWS).padStart(6, '0')}`;

@@ -1,33 +1,18 @@
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../test/database.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { ownDatabase } from '../test/own-database.ts';
 import { approvePlan } from './approve.ts';
 import { writeProgram } from './apply-program.ts';
-import { connectPool, withClient } from './connect.ts';
+import { withClient } from './connect.ts';
 import { claimImport, proveImport, requestStop, resumeImport, takeTurn } from './control.ts';
 import { imagesTable, planTable } from './plan.ts';
 import { rebasePlan } from './rebase.ts';
 import { applyAll, land, receipt, stageImport, type StagedImport } from './staged.fixture.ts';
 
-let database: TestDatabase;
+const own = ownDatabase();
 let pool: pg.Pool;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  pool = connectPool(database.ownerUrl);
-});
-afterAll(async () => {
-  await pool.end();
-  await database.drop();
-});
-afterEach(async () => {
-  for (const { import_id } of (
-    await pool.query<{ import_id: string }>(
-      `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused')`,
-    )
-  ).rows) {
-    await requestStop(pool, { importId: import_id, what: 'cancel', actor: 'test' });
-  }
-  await pool.query('truncate catalog.products');
+beforeAll(() => {
+  pool = own.pool;
 });
 
 const records = async () =>

@@ -1,7 +1,6 @@
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../test/database.ts';
-import { connectPool } from './connect.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { ownDatabase } from '../test/own-database.ts';
 import { proveImport, requestStop } from './control.ts';
 import { recordIssues } from './issues-of-plan.ts';
 import type { MissingRequest } from './missing.ts';
@@ -10,23 +9,10 @@ import { applyAll, land, stageImport, type ProductRow, type StagedImport } from 
 
 // Tables that are not as simple as `products`, each its own.
 
-let database: TestDatabase;
+const own = ownDatabase((pool) => pool.query('create extension citext'));
 let pool: pg.Pool;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  pool = connectPool(database.ownerUrl);
-  await pool.query('create extension citext');
-});
-afterAll(async () => {
-  await pool.end();
-  await database.drop();
-});
-afterEach(async () => {
-  const open = await pool.query<{ import_id: string }>(
-    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused')`,
-  );
-  for (const { import_id } of open.rows)
-    await requestStop(pool, { importId: import_id, what: 'cancel', actor: 'test' });
+beforeAll(() => {
+  pool = own.pool;
 });
 
 const remove: MissingRequest = {

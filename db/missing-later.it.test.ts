@@ -1,8 +1,7 @@
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../test/database.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { ownDatabase } from '../test/own-database.ts';
 import { approvePlan } from './approve.ts';
-import { connectPool } from './connect.ts';
 import { claimImport, proveImport, requestStop, resumeImport, takeTurn } from './control.ts';
 import type { MissingRequest } from './missing.ts';
 import { indexLedger, makePlan } from './plan.ts';
@@ -19,25 +18,10 @@ import {
 
 // An older catalogue that comes to be applied after a newer one.
 
-let database: TestDatabase;
+const own = ownDatabase();
 let pool: pg.Pool;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  pool = connectPool(database.ownerUrl);
-});
-afterAll(async () => {
-  await pool.end();
-  await database.drop();
-});
-beforeEach(async () => {
-  await pool.query('truncate catalog.products cascade');
-});
-afterEach(async () => {
-  const open = await pool.query<{ import_id: string }>(
-    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused')`,
-  );
-  for (const { import_id } of open.rows)
-    await requestStop(pool, { importId: import_id, what: 'cancel', actor: 'test' });
+beforeAll(() => {
+  pool = own.pool;
 });
 
 const scope: MissingRequest['scope'] = [{ column: 'sku', operator: 'not_empty' }];

@@ -1,8 +1,7 @@
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../test/database.ts';
-import { connectPool } from './connect.ts';
-import { proveImport, requestStop, takeTurn } from './control.ts';
+import { beforeAll, expect, it } from 'vitest';
+import { ownDatabase } from '../test/own-database.ts';
+import { proveImport, takeTurn } from './control.ts';
 import { keepHouse } from './keep.ts';
 import { makeKeyMap } from './key-map.ts';
 import { recordHistory } from './lineage.ts';
@@ -22,25 +21,10 @@ import {
 import { applyAll, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
 import { describeTarget } from './target.ts';
 
-let database: TestDatabase;
+const own = ownDatabase();
 let pool: pg.Pool;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  pool = connectPool(database.ownerUrl);
-});
-afterAll(async () => {
-  await pool.end();
-  await database.drop();
-});
-beforeEach(async () => {
-  await pool.query('truncate catalog.products cascade');
-});
-afterEach(async () => {
-  const open = await pool.query<{ import_id: string }>(
-    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused', 'reverting')`,
-  );
-  for (const { import_id } of open.rows)
-    await requestStop(pool, { importId: import_id, what: 'cancel', actor: 'test' });
+beforeAll(() => {
+  pool = own.pool;
 });
 
 const TURN = 'catalog.products/default';

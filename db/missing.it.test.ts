@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../test/database.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { ownDatabase, watchWrites } from '../test/own-database.ts';
 import { approvePlan } from './approve.ts';
 import { connectPool } from './connect.ts';
 import { claimImport, proveImport, requestStop, resumeImport, takeTurn } from './control.ts';
@@ -18,32 +18,10 @@ import {
   type StagedImport,
 } from './staged.fixture.ts';
 
-let database: TestDatabase;
+const own = ownDatabase(watchWrites);
 let pool: pg.Pool;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  pool = connectPool(database.ownerUrl);
-  await pool.query(`
-    create table public.write_log (op text, sku text);
-    create function public.log_writes() returns trigger language plpgsql as $$
-    begin insert into public.write_log select left(tg_op, 1), sku from changed; return null; end $$;
-    create trigger watch_insert after insert on catalog.products referencing new table as changed for each statement execute function public.log_writes();
-    create trigger watch_update after update on catalog.products referencing new table as changed for each statement execute function public.log_writes();
-    create trigger watch_delete after delete on catalog.products referencing old table as changed for each statement execute function public.log_writes();`);
-});
-afterAll(async () => {
-  await pool.end();
-  await database.drop();
-});
-beforeEach(async () => {
-  await pool.query('truncate catalog.products cascade');
-});
-afterEach(async () => {
-  const open = await pool.query<{ import_id: string }>(
-    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused')`,
-  );
-  for (const { import_id } of open.rows)
-    await requestStop(pool, { importId: import_id, what: 'cancel', actor: 'test' });
+beforeAll(() => {
+  pool = own.pool;
 });
 
 const everything: MissingRequest['scope'] = [{ column: 'sku', operator: 'not_empty' }];
@@ -294,7 +272,7 @@ describe('written by this profile', () => {
     const first = await stageRows(pool, many, { profile: 'feed' }, async (table) => void (await fill(table)));
     await applyAll(pool, { ...first, plan: await makePlan(pool, first.request) });
     await requestStop(pool, { importId: first.importId, what: 'cancel', actor: 'test' });
-    const little = connectPool(`${database.ownerUrl}?options=-c%20work_mem%3D64kB`);
+    const little = connectPool(`${own.ownerUrl}?options=-c%20work_mem%3D64kB`);
     try {
       const staged = await stageRows(
         pool,

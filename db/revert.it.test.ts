@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../test/database.ts';
-import { connectPool, withTransaction } from './connect.ts';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ownDatabase, watchWrites } from '../test/own-database.ts';
+import { withTransaction } from './connect.ts';
 import { requestStop, reopenImport, resumeImport, takeTurn } from './control.ts';
 import {
   beginRevert,
@@ -19,33 +19,13 @@ import type { OnConflict, RevertRequest } from './revert-plan.ts';
 import { applyAll, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
 import { describeTarget } from './target.ts';
 
-let database: TestDatabase;
+const own = ownDatabase(watchWrites);
 let pool: pg.Pool;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  pool = connectPool(database.ownerUrl);
-  await pool.query(`
-    create table public.write_log (op text, sku text);
-    create function public.log_writes() returns trigger language plpgsql as $$
-    begin insert into public.write_log select left(tg_op, 1), sku from changed; return null; end $$;
-    create trigger watch_insert after insert on catalog.products referencing new table as changed for each statement execute function public.log_writes();
-    create trigger watch_update after update on catalog.products referencing new table as changed for each statement execute function public.log_writes();
-    create trigger watch_delete after delete on catalog.products referencing old table as changed for each statement execute function public.log_writes();`);
-});
-afterAll(async () => {
-  await pool.end();
-  await database.drop();
+beforeAll(() => {
+  pool = own.pool;
 });
 beforeEach(async () => {
-  await pool.query('truncate catalog.products cascade');
   await pool.query('truncate public.write_log');
-});
-afterEach(async () => {
-  const open = await pool.query<{ import_id: string }>(
-    `select import_id from waybill.imports where status in ('running', 'queued', 'waiting', 'paused', 'reverting')`,
-  );
-  for (const { import_id } of open.rows)
-    await requestStop(pool, { importId: import_id, what: 'cancel', actor: 'test' });
 });
 
 const records = async () =>
