@@ -20,6 +20,8 @@ export interface ActivityDeps {
   /** Task queue of this host: who has inspected a file has it on disk. */
   hostQueue: string;
   log: Logger;
+  /** Calls `changed` at once when the import's status changes, until what it returns is called. */
+  watch(importId: string, changed: () => void): () => void;
   /** Run id that Temporal knows as the current one of a workflow; null if there is none. */
   currentRun(workflowId: string): Promise<string | null>;
   /** Starts the undoing of an import, which the database has begun; if it runs already nothing happens. */

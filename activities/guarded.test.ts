@@ -11,7 +11,7 @@ import { ObjectChanged, StoreUnavailable } from '../storage/errors.ts';
 import type { ActivityDeps } from './deps.ts';
 import { guarded, ImportRefused } from './guarded.ts';
 
-const deps = { log: pino({ level: 'silent' }) } as ActivityDeps;
+const deps = { log: pino({ level: 'silent' }), watch: (_importId, _changed) => () => {} } as ActivityDeps;
 const environmentOf = () =>
   new MockActivityEnvironment(undefined, { logger: new DefaultLogger('ERROR', () => {}) });
 const withCode = (code: string, message = 'x') => Object.assign(new Error(message), { code });

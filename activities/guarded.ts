@@ -26,6 +26,34 @@ export class ImportRefused extends Error {
 
 type Activity = (input: never) => Promise<unknown>;
 
+// Under half of the time-out; the worker does not hold any back (maxHeartbeatThrottleInterval).
+const BEAT_MS = 2000;
+/** A request to stop comes with the answer to a heartbeat; when one is expected, it is asked for this often. */
+const EXPECTED_MS = 50;
+const EXPECTED_FOR_MS = 2000;
+
+/** Heartbeats until it is ended: a slow pulse, quick for a moment after the import's status has changed. */
+function beating(deps: ActivityDeps, importId: string | undefined): () => void {
+  const context = Context.current();
+  let quick: NodeJS.Timeout | undefined;
+  const slow = setInterval(() => context.heartbeat(), BEAT_MS);
+  const unwatch =
+    importId &&
+    deps.watch(importId, () => {
+      clearInterval(quick);
+      const until = performance.now() + EXPECTED_FOR_MS;
+      quick = setInterval(() => {
+        context.heartbeat();
+        if (context.cancellationSignal.aborted || performance.now() > until) clearInterval(quick);
+      }, EXPECTED_MS);
+    });
+  return () => {
+    clearInterval(slow);
+    clearInterval(quick);
+    if (unwatch) unwatch();
+  };
+}
+
 async function enter({ pool }: ActivityDeps, { importId, epoch, phase }: Partial<RunInput>): Promise<void> {
   if (phase) await enterPhase(pool, importId!, epoch!, phase);
 }
@@ -40,7 +68,7 @@ export function guarded<T extends Record<string, Activity>>(deps: ActivityDeps, 
     Object.entries(activities).map(([name, run]) => [
       name,
       async (input: never) => {
-        const beat = setInterval(() => Context.current().heartbeat(), 1000);
+        const ended = beating(deps, (input as { importId?: string }).importId);
         try {
           await enter(deps, input);
           return await run(input);
@@ -49,7 +77,7 @@ export function guarded<T extends Record<string, Activity>>(deps: ActivityDeps, 
           countFailure(name, causeOf(failure));
           throw failure;
         } finally {
-          clearInterval(beat);
+          ended();
         }
       },
     ]),

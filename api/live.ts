@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type postgres from 'postgres';
+import { listenToChanges } from '../db/changes.ts';
 import { completedRuns, findProgress, type StoredProgress } from '../db/progress.ts';
 import { learnCosts, type Costs } from './eta.ts';
 import { toProgress, type Progress } from './progress.ts';
@@ -157,8 +158,7 @@ export function createLiveImports(sql: postgres.Sql, log: Logger): LiveImports {
   }
 
   /** The database says that an import's status or phase has changed. */
-  function wake(change: string): void {
-    const [importId, status] = change.split(' ') as [string, string];
+  function wake(importId: string, status: string): void {
     const track = tracks.get(importId);
     if (!track) return;
     // Whoever waits for the end, or for a question, has waited long enough.
@@ -172,21 +172,7 @@ export function createLiveImports(sql: postgres.Sql, log: Logger): LiveImports {
     else again();
   }
 
-  // postgres.js listens again by itself after a broken connection; only the first time can fail.
-  let listening: { unlisten(): Promise<void> } | null = null;
-  let retry: NodeJS.Timeout | null = null;
-  const listen = (): void => {
-    sql.listen('waybill_imports', wake).then(
-      (meta) => {
-        listening = meta;
-      },
-      (error: unknown) => {
-        log.debug({ err: error }, 'cannot listen yet');
-        if (!closed) retry = setTimeout(listen, AFTER_FAILURE_MS);
-      },
-    );
-  };
-  listen();
+  const unlisten = listenToChanges(sql, log, wake);
 
   const forgetting = setInterval(() => {
     for (const [id, track] of tracks) {
@@ -213,9 +199,8 @@ export function createLiveImports(sql: postgres.Sql, log: Logger): LiveImports {
     async close() {
       closed = true;
       clearInterval(forgetting);
-      if (retry) clearTimeout(retry);
       for (const track of tracks.values()) if (track.timer) clearTimeout(track.timer);
-      await listening?.unlisten();
+      await unlisten();
     },
   };
 }

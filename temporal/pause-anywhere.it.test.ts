@@ -75,11 +75,15 @@ const inPhase = (id: string, phase: string) =>
 const busy = async (like = '') =>
   app.owner<{ query: string }[]>`select query from pg_stat_activity where datname = current_database()
     and application_name = 'waybill worker' and state = 'active' and query ~ ${like}`;
-/** A statement of the worker that the operator keeps from going on. */
+/**
+ * A statement of the worker that the operator keeps from going on, and for so long that a request to stop could not
+ * come with its first heartbeat.
+ */
 const held = (like: string) =>
   until(`a statement like ${like} that waits`, async () => {
     const { length } = await app.owner`select from pg_stat_activity where datname = current_database()
-      and application_name = 'waybill worker' and wait_event_type = 'Lock' and query ~ ${like}`;
+      and application_name = 'waybill worker' and wait_event_type = 'Lock' and query ~ ${like}
+      and query_start < now() - interval '2.1 seconds'`;
     return length > 0;
   });
 

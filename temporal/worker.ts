@@ -9,6 +9,7 @@ import { createSyncActivities } from '../activities/sync.ts';
 import type { ActivityDeps } from '../activities/deps.ts';
 import { createThrottle, readCeilings } from '../activities/throttle.ts';
 import { createControlQueueActivities, createLoadQueueActivities } from '../activities/index.ts';
+import { listenToChanges } from '../db/changes.ts';
 import { connectPool, connectSql } from '../db/connect.ts';
 import { readPressure } from '../db/pressure.ts';
 import { retentionFrom } from '../db/retention.ts';
@@ -76,7 +77,21 @@ const runs = createImportRuns(client);
 
 const throttle = createThrottle(readCeilings(process.env), () => readPressure(pool));
 
+/** Activities that want to know when an import's status changes, by import. */
+const watchers = new Map<string, Set<() => void>>();
+const unlisten = listenToChanges(sql, log, (importId, status) => {
+  if (status !== 'running' && status !== 'reverting') watchers.get(importId)?.forEach((changed) => changed());
+});
+
 const deps: ActivityDeps = {
+  watch(importId, changed) {
+    const mine = watchers.get(importId) ?? new Set();
+    watchers.set(importId, mine.add(changed));
+    return () => {
+      mine.delete(changed);
+      if (mine.size === 0) watchers.delete(importId);
+    };
+  },
   pool,
   store,
   spool,
@@ -112,9 +127,11 @@ const deps: ActivityDeps = {
 // Asked to stop, work under way may go on for so long; then it is told to let go, and has as long again for that.
 const DRAIN_MS = Number(process.env['WAYBILL_DRAIN_SECONDS'] ?? 10) * 1000;
 
-const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime' | 'shutdownForceTime'> = {
+const shared: Partial<WorkerOptions> = {
   connection,
   namespace: settings.namespace,
+  // By default four of the five seconds of the time-out: so long a pause would not reach a statement of planning.
+  maxHeartbeatThrottleInterval: 40,
   shutdownGraceTime: DRAIN_MS,
   shutdownForceTime: 2 * DRAIN_MS,
 };
@@ -178,5 +195,6 @@ await Promise.all(workers.map((worker) => worker.run())).catch((error: unknown) 
   process.exit(0);
 });
 await keeper.stop();
+await unlisten();
 await segments.close();
 await Promise.all([pool.end(), sql.end(), store.close(), connection.close()]);

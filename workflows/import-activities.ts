@@ -13,7 +13,7 @@ const retry: wf.RetryPolicy = {
   maximumAttempts: 4,
 };
 
-/** Heartbeats come each second by themselves; 5 s without one and the attempt counts as dead. */
+/** Heartbeats come every two seconds by themselves; 5 s without one and the attempt counts as dead. */
 const heartbeatTimeout = '5 seconds';
 
 const loading: wf.ActivityOptions = {
