@@ -74,7 +74,7 @@ export function createLoadActivities(deps: ActivityDeps) {
     async apply(input: RunInput & { wave: number; first: number; last: number }): Promise<void> {
       const { cancellationSignal } = Context.current();
       const { all_or: allOr } = await readImport(deps, input.importId);
-      if (allOr !== null) await mustBeWhole(pool, input.importId);
+      if (allOr === 'undone') await mustBeWhole(pool, input.importId);
       await inLane(() =>
         allOr === 'nothing'
           ? applyWhole(pool, input, cancellationSignal)

@@ -164,13 +164,8 @@ export async function canonicalPath(
 function missingOf(row: ImportRow, dataset: Dataset, profile: ProfileRules): MissingRequest | null {
   const said = (row.options['missing'] as MissingRows | undefined) ?? profile.missing;
   if (!said || said.action === 'ignore') return null;
-  const [fault] = missingFaults(said, keyedFields(dataset));
+  const [fault] = missingFaults(said, keyedFields(dataset), row.mode);
   if (fault !== undefined) throw new ImportRefused('missing_not_possible', fault);
-  if (row.mode !== 'upsert' && row.mode !== 'update')
-    throw new ImportRefused(
-      'missing_not_possible',
-      `A file imported in mode ${row.mode} is no full catalogue, so records cannot be missing in it. Import it in mode upsert or update, or with missing: ignore.`,
-    );
   const columnOf = (name: string) => dataset.fields.find((field) => field.name === name)!.column;
   const { action, scope, inactive } = said;
   return {

@@ -333,14 +333,8 @@ export async function completeUpload(
   const missing = options['missing'] as MissingRows | undefined;
   if (missing !== undefined) {
     const dataset = await findDataset(deps.pool, caller.tenantId, upload.dataset);
-    const [fault] = dataset ? missingFaults(missing, keyedFields(dataset)) : [];
+    const [fault] = dataset ? missingFaults(missing, keyedFields(dataset), mode) : [];
     if (fault !== undefined) throw new ApiError(422, 'missing_not_possible', fault);
-    if (missing.action !== 'ignore' && mode !== 'upsert' && mode !== 'update')
-      throw new ApiError(
-        422,
-        'missing_not_possible',
-        `A file imported in mode ${mode} is no full catalogue, so records cannot be missing in it. Use mode upsert or update.`,
-      );
   }
   if (options.profile !== undefined) {
     if (!(await findProfile(deps.pool, caller.tenantId, upload.dataset, options.profile))) {

@@ -51,12 +51,13 @@ export async function mustBeWhole(client: pg.Pool | pg.PoolClient, importId: str
     );
 }
 
-/** The first row that did not go in, in words: where it stands, and what refused it. */
-async function firstRefused(
+/** Throws NotWhole where rows of the import were refused or found changed: the first of them, and what refused it. */
+export async function mustHaveGoneIn(
   client: pg.Pool | pg.PoolClient,
   importId: string,
   refused: number,
-): Promise<NotWhole> {
+): Promise<void> {
+  if (refused === 0) return;
   const { rows } = await client.query<{ record: number; message: string | null; lock_key: number }>(
     `select o.record, o.message, i.lock_key from waybill.outcomes o join waybill.imports i using (import_id)
      where o.import_id = $1 and o.outcome in ('failed', 'stale') order by o.record limit 1`,
@@ -68,13 +69,13 @@ async function firstRefused(
   const instead = 'import it without "all or nothing"';
   if (first && first.record < 0) {
     const key = await keyOfMissing(client, first.lock_key, first.record);
-    return new NotWhole(
+    throw new NotWhole(
       'atomic_refused',
       `The record ${key}, which the file does not have, could not be removed or made inactive, and this import is all or nothing. ${because} Settle that in the table, or add its row to the file, and import it again; or ${instead}.`,
     );
   }
   const place = first ? await lineOf(client, first.lock_key, first.record) : '';
-  return new NotWhole(
+  throw new NotWhole(
     'atomic_refused',
     `The table did not take ${many}, and this import is all or nothing. ${place}${because} Correct it and import the file again, or ${instead}.`,
   );
@@ -101,15 +102,6 @@ async function keyOfMissing(
     [record],
   );
   return rows[0]?.key ?? '(unknown)';
-}
-
-/** Throws NotWhole where rows of the import were refused or found changed. */
-export async function mustHaveGoneIn(
-  client: pg.Pool | pg.PoolClient,
-  importId: string,
-  refused: number,
-): Promise<void> {
-  if (refused > 0) throw await firstRefused(client, importId, refused);
 }
 
 /**

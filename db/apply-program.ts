@@ -1,5 +1,5 @@
 import { quoteName, quoteText } from './connect.ts';
-import { keyJoin, planKey, type Target } from './target.ts';
+import { arbiterOf, keyJoin, planKey, type Target } from './target.ts';
 
 /** A third lane brought nothing on two cores (4.1 s with two, 4.6 s with three for 1M rows). */
 export const LANES = 2;
@@ -160,9 +160,6 @@ export function writeProgram(options: {
     }),
   ];
   const into = `insert into ${target.name} (${insertColumns.join(', ')}) select ${insertValues.join(', ')} from ${plan} p`;
-  const arbiter = target.key
-    .map((part) => (part.column === null ? `(${part.expression})` : part.expression))
-    .join(', ');
   const keys = planKey(target);
   const back = keys.map((key) => `${key.expression} as ${key.name}`).join(', ');
   const sameKey = keys.map((key) => `w.${key.name} = p.${key.name}`).join(' and ') || 'true';
@@ -185,7 +182,7 @@ export function writeProgram(options: {
          from ${plan} p join w on ${sameKey} where ${range})`
     : '';
   const insert = `with w as (${into} where ${chosen('create')} order by p._seq
-      on conflict (${arbiter}) do nothing returning ${returned})${imageOfCreated}
+      on conflict (${arbiterOf(target)}) do nothing returning ${returned})${imageOfCreated}
     select coalesce(array_agg(p._record), '{}') from ${plan} p join w on ${sameKey} where ${range}`;
 
   const key = keyJoin(target, tenantId, 'p');

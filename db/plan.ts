@@ -139,8 +139,8 @@ async function beginDraft(
   const rows = manifest.rows + manifest.rejected;
   return withCancellableTransaction(pool, signal, async (client) => {
     await enterPlanning(client, request);
-    const made = await planOfEpoch(client, importId, epoch);
-    if (made) return made;
+    const made = await currentPlan(client, importId);
+    if (made?.epoch === epoch) return made.plan;
     const state = (
       await client.query<{ receipts: boolean; split: string[] | null }>(
         `select i.plan_split as split,
@@ -254,8 +254,8 @@ async function finishDraft(
   const plan = planTable(lockKey);
   return withCancellableTransaction(pool, signal, async (client) => {
     await enterPlanning(client, request);
-    const made = await planOfEpoch(client, importId, epoch);
-    if (made) return made;
+    const made = await currentPlan(client, importId);
+    if (made?.epoch === epoch) return made.plan;
     await holdDraft(client, draft, 'access exclusive');
     // Read again, and only here: whoever takes the turn away has to wait for this transaction.
     const state = (
@@ -328,36 +328,22 @@ async function countKeyless(
   return row!.rows;
 }
 
-/** The plan that an earlier attempt at the same planning has committed. */
-export async function planOfEpoch(
-  client: pg.PoolClient,
-  importId: string,
-  epoch: number,
-): Promise<Plan | null> {
-  const result = await client.query<Plan>(
-    `select p.version, p.digest, p.counts, p.hold, (select count(*)::int from waybill.batches b where b.import_id = i.import_id
-       and b.superseded_at is null) as batches
-     from waybill.imports i join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
-     where i.import_id = $1 and p.epoch = $2`,
-    [importId, epoch],
-  );
-  return result.rows[0] ?? null;
-}
-
-/** The plan as it stands, and whether it was decided in the turn that the import has now. */
+/** The plan as it stands, the epoch that made it, and whether it was decided in the turn that the import has now. */
 export async function currentPlan(
   client: pg.PoolClient,
   importId: string,
-): Promise<(Plan & { ofThisTurn: boolean }) | null> {
-  const result = await client.query<Plan & { ofThisTurn: boolean }>(
-    `select p.version, p.digest, p.counts, p.hold,
+): Promise<{ plan: Plan; epoch: number; ofThisTurn: boolean } | null> {
+  const { rows } = await client.query<Plan & { epoch: number; ofThisTurn: boolean }>(
+    `select p.version, p.digest, p.counts, p.hold, p.epoch,
        (select count(*)::int from waybill.batches b where b.import_id = i.import_id and b.superseded_at is null) as batches,
        exists (select from waybill.turns t where t.turn = i.turn and t.holder = i.import_id and t.generation = i.turn_generation) as "ofThisTurn"
      from waybill.imports i join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
      where i.import_id = $1`,
     [importId],
   );
-  return result.rows[0] ?? null;
+  if (!rows[0]) return null;
+  const { epoch, ofThisTurn, ...plan } = rows[0];
+  return { plan, epoch, ofThisTurn };
 }
 
 function imagesStatement({ lockKey, fields }: PlanRequest): string {

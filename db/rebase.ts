@@ -18,7 +18,7 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
     await client.query('select waybill.hold($1, $2)', [importId, epoch]);
     // Said again, or by an attempt whose first one got through: decided in this very turn.
     const made = await currentPlan(client, importId);
-    if (made?.ofThisTurn) return made;
+    if (made?.ofThisTurn) return made.plan;
     await client.query('set local jit = off');
     const before = (
       await client.query<{

@@ -17,7 +17,7 @@ import {
 import { revertTable } from './later-imports.ts';
 import { missingTable } from './missing-table.ts';
 import { freeOf } from './references.ts';
-import { keyJoin, planKey } from './target.ts';
+import { arbiterOf, keyJoin, planKey } from './target.ts';
 
 /** Records of one batch of a revert. */
 export const BATCH_RECORDS = 10_000;
@@ -80,9 +80,6 @@ function writeMissing(shape: Shape, table: string): { reactivate: string; reinse
   // Joined by hash, it would read all of them for each batch.
   const bound = (which: 'min' | 'max') =>
     `(select ${which}(p._record) from ${table} p where ${range} and p._decision = 'reinsert')`;
-  const arbiter = target.key
-    .map((part) => (part.column === null ? `(${part.expression})` : part.expression))
-    .join(', ');
   return {
     reactivate:
       set.length === 0
@@ -94,7 +91,7 @@ function writeMissing(shape: Shape, table: string): { reactivate: string; reinse
     reinsert: `with w as (insert into ${target.name} (${columns.map(quoteName).join(', ')}) overriding system value
           select ${columns.map((name) => `m.${quoteName('r_' + name)}`).join(', ')} from ${from}
           where ${range} and p._decision = 'reinsert' and m._record between ${bound('min')} and ${bound('max')} order by p._place
-          on conflict (${arbiter}) do nothing returning ${keys.map((key) => `${key.expression} as ${key.name}`).join(', ')})
+          on conflict (${arbiterOf(target)}) do nothing returning ${keys.map((key) => `${key.expression} as ${key.name}`).join(', ')})
         select coalesce(array_agg(p._record), '{}') from ${table} p join w on ${keys.map((key) => `w.${key.name} = p.${key.name}`).join(' and ') || 'true'}
         where ${range} and p._decision = 'reinsert'`,
   };

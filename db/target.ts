@@ -188,6 +188,10 @@ export async function describeTarget(
 export const turnOf = (target: Target, tenantId: string): string =>
   target.perTenant ? `${target.schema}.${target.table}/${tenantId}` : `${target.schema}.${target.table}`;
 
+/** What an insert names to meet the key's own index: its columns, and expressions in parentheses. */
+export const arbiterOf = (target: Target): string =>
+  target.key.map((part) => (part.column === null ? `(${part.expression})` : part.expression)).join(', ');
+
 /** `t."tenant_id" = 'x' and lower(t.sku) = p._k1 ...`: finds a plan row's record through the key's own index. */
 export function keyJoin(target: Target, tenantId: string, planAlias: string): string {
   let n = 0;

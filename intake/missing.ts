@@ -57,8 +57,11 @@ const valueFits = ({ operator, value }: ScopeCondition): boolean => {
   return value !== undefined && !Array.isArray(value);
 };
 
-/** What in a declaration cannot be meant: sentences for a person, none where it can be used. */
-export function missingFaults(said: MissingRows, fields: KnownField[]): string[] {
+/**
+ * What in a declaration cannot be meant, for a file imported in `mode` where that is known: sentences for a person, none
+ * where it can be used.
+ */
+export function missingFaults(said: MissingRows, fields: KnownField[], mode?: string): string[] {
   if (said.action === 'ignore') return [];
   const faults: string[] = [];
   const find = (name: string) => fields.find((field) => field.name === name);
@@ -91,6 +94,10 @@ export function missingFaults(said: MissingRows, fields: KnownField[]): string[]
     else if (field.key)
       faults.push(`${field.name} is part of the key; a record cannot be deactivated by it.`);
   }
+  if (mode !== undefined && mode !== 'upsert' && mode !== 'update')
+    faults.push(
+      `A file imported in mode ${mode} is no full catalogue, so records cannot be missing in it. Import it in mode upsert or update, or with missing: ignore.`,
+    );
   return faults;
 }
 

@@ -230,34 +230,16 @@ async function sendMissing(
   dataset: Dataset,
   res: Response,
 ): Promise<typeof answered> {
-  const closed = new AbortController();
-  res.on('close', () => closed.abort());
-  try {
-    startFile(stored, 'missing', res);
-    res.write('\ufeff' + csvLine(['outcome', 'message', ...dataset.fields.map(({ name }) => name)]));
-    for await (const page of missingRecords(deps.pool, { importId: stored.id, lockKey: stored.lockKey })) {
-      const text = page
-        .map(({ fate, message, before }) =>
-          csvLine([fate, message ?? '', ...dataset.fields.map(({ column }) => before[column] ?? '')]),
-        )
-        .join('');
-      if (!res.write(text)) await once(res, 'drain', { signal: closed.signal });
-    }
-    res.end();
-  } catch (error) {
-    if (!closed.signal.aborted) deps.log.warn({ err: error, import: stored.id }, 'result file broken off');
-    res.destroy();
+  const columns = ['outcome', 'message', ...dataset.fields.map(({ name }) => name)];
+  async function* pages() {
+    for await (const page of missingRecords(deps.pool, { importId: stored.id, lockKey: stored.lockKey }))
+      yield page.map(({ fate, message, before }) => [
+        fate,
+        message ?? '',
+        ...dataset.fields.map(({ column }) => before[column] ?? ''),
+      ]);
   }
-  return answered;
-}
-
-function startFile(stored: StoredImport, kind: string, res: Response): void {
-  const name = `${stored.fileName.replace(/(\.\w{1,5}){1,2}$/, '')}-${kind}.csv`;
-  res.status(200).set({
-    'cache-control': 'no-store',
-    'content-type': 'text/csv; charset=utf-8',
-    'content-disposition': `attachment; filename="${kind}.csv"; filename*=UTF-8''${encodeURIComponent(name)}`,
-  });
+  return sendFile(deps, stored, 'missing', columns, pages(), res);
 }
 
 async function sendResults(
@@ -269,22 +251,47 @@ async function sendResults(
   const closed = new AbortController();
   res.on('close', () => closed.abort());
   const file = await openOriginal(deps, stored, closed.signal);
-  try {
-    startFile(stored, kind, res);
-    res.write('\ufeff' + csvLine(file.manifest.columns.map((column) => column.original || column.name)));
+  const columns = file.manifest.columns.map((column) => column.original || column.name);
+  async function* pages() {
     for await (const page of resultRows(deps.pool, { importId: stored.id, lockKey: stored.lockKey }, kind)) {
       const read = await file.records(page.filter(({ raw }) => raw === null));
       let next = 0;
-      const text = page.map(({ raw }) => csvLine(raw ?? read[next++]!)).join('');
-      if (!res.write(text)) await once(res, 'drain', { signal: closed.signal });
+      yield page.map(({ raw }) => raw ?? read[next++]!);
     }
+  }
+  try {
+    return await sendFile(deps, stored, kind, columns, pages(), res);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Rows as CSV, page by page, as fast as they are taken. */
+async function sendFile(
+  { log }: ApiDeps,
+  stored: StoredImport,
+  kind: string,
+  columns: string[],
+  pages: AsyncIterable<string[][]>,
+  res: Response,
+): Promise<typeof answered> {
+  const closed = new AbortController();
+  res.on('close', () => closed.abort());
+  const name = `${stored.fileName.replace(/(\.\w{1,5}){1,2}$/, '')}-${kind}.csv`;
+  try {
+    res.status(200).set({
+      'cache-control': 'no-store',
+      'content-type': 'text/csv; charset=utf-8',
+      'content-disposition': `attachment; filename="${kind}.csv"; filename*=UTF-8''${encodeURIComponent(name)}`,
+    });
+    res.write('\ufeff' + csvLine(columns));
+    for await (const page of pages)
+      if (!res.write(page.map(csvLine).join(''))) await once(res, 'drain', { signal: closed.signal });
     res.end();
   } catch (error) {
     // Too late for another status: the connection is cut, which a client sees.
-    if (!closed.signal.aborted) deps.log.warn({ err: error, import: stored.id }, 'result file broken off');
+    if (!closed.signal.aborted) log.warn({ err: error, import: stored.id }, 'result file broken off');
     res.destroy();
-  } finally {
-    await file.close();
   }
   return answered;
 }
