@@ -47,6 +47,17 @@ const writes = async () =>
   (
     await pool.query<{ w: string }>(`select op || ' ' || sku as w from public.write_log order by sku, op`)
   ).rows.map(({ w }) => w);
+/** Brings in so many rows, `S1` and on. */
+async function landMany(many: number, options: Parameters<typeof stageRows>[2] = {}): Promise<void> {
+  const staged = await stageRows(pool, many, options, async (table) => {
+    await pool.query(
+      `insert into ${table} select n, n + 1, 0, 0, false, null, null, 'S' || n, 'x', 1 from generate_series(1, ${many}) n`,
+    );
+  });
+  await applyAll(pool, { ...staged, plan: await makePlan(pool, staged.request) });
+  await requestStop(pool, { importId: staged.importId, what: 'cancel', actor: 'test' });
+}
+
 const seed = async (...skus: string[]) => {
   await land(pool, rows(...skus));
   await pool.query('truncate public.write_log');
@@ -265,13 +276,7 @@ describe('written by this profile', () => {
 
   it('finds many, in proportion to how many', async () => {
     const many = 20_000;
-    const fill = (table: string) =>
-      pool.query(
-        `insert into ${table} select n, n + 1, 0, 0, false, null, null, 'S' || n, 'x', 1 from generate_series(1, ${many}) n`,
-      );
-    const first = await stageRows(pool, many, { profile: 'feed' }, async (table) => void (await fill(table)));
-    await applyAll(pool, { ...first, plan: await makePlan(pool, first.request) });
-    await requestStop(pool, { importId: first.importId, what: 'cancel', actor: 'test' });
+    await landMany(many, { profile: 'feed' });
     const little = connectPool(`${own.ownerUrl}?options=-c%20work_mem%3D64kB`);
     try {
       const staged = await stageRows(
@@ -348,6 +353,28 @@ describe('what happened since the plan', () => {
       },
     ),
   );
+
+  it('many go in proportion to how many, also from a target that was never analyzed', () =>
+    alone(
+      `alter table catalog.products set (autovacuum_enabled = false);
+       create table public.orders (product bigint references catalog.products (product_id))`,
+      'drop table public.orders; alter table catalog.products reset (autovacuum_enabled)',
+      async () => {
+        await landMany(6000);
+        const staged = await stageImport(pool, rows('S1'), { missing: remove() });
+        const client = await pool.connect();
+        try {
+          await client.query(`set statement_timeout = '10s'`);
+          await client.query('select waybill.apply_batches($1, $2, 1, 1, 9)', [
+            staged.importId,
+            staged.epoch,
+          ]);
+        } finally {
+          client.release(true);
+        }
+        expect(await there()).toEqual(['S1']);
+      },
+    ));
 
   it('a row trigger that raises keeps that record alone', () =>
     alone(

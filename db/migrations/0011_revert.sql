@@ -322,7 +322,7 @@ end $$;
 create function waybill.revert_batches(p_import text, p_epoch int, p_revert int, p_first int, p_last int)
 returns setof waybill.revert_receipts language plpgsql volatile
 -- As in apply_batches: always index look-ups.
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_material = off set jit = off
 set max_parallel_workers_per_gather = 0
 as $$
 declare
