@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { TypeTally } from './cell-types.ts';
 import { parseDate, parseTimestamp } from './dates.ts';
 import { normaliseNumber } from './numbers.ts';
+import { isPhone } from './words.ts';
 
 function typed(cells: string[], plainNumbers = false) {
   const tally = new TypeTally(plainNumbers);
@@ -18,6 +19,8 @@ describe('a column', () => {
     ['thousands with apostrophes', ["1'234'567", "12'345.50"], 'decimal', { decimal: '.' }],
     ['thousands with narrow spaces', ['1 234,50', '12 345,00'], 'decimal', { decimal: ',' }],
     ['currency signs', ['€ 1.234,50', '99,00 €', 'CHF 5,25'], 'decimal', { decimal: ',' }],
+    ['abbreviations with a point', ['Rp. 12.5', '7.25 Fr.'], 'decimal', { decimal: '.' }],
+    ['abbreviations with a point and thousands', ['Rp. 12,500', 'Rp. 7,250'], 'integer', null],
     ['accounting negatives', ['(1,234.50)', '12.00', '5.00-', '▲3.50'], 'decimal', { decimal: '.' }],
     ['percent', ['12%', '7.5 %', '100％'], 'decimal', { decimal: '.' }],
     ['percent in some cells only', ['12%', '12', '15%', '9'], 'text', null],
@@ -121,6 +124,61 @@ describe('a column', () => {
         },
       ),
       { numRuns: 4000 },
+    );
+  });
+
+  const letters = fc.constantFrom(
+    ...[
+      '',
+      'USD',
+      'eur',
+      'US$',
+      'A$',
+      'R$',
+      'Rp',
+      'Rp.',
+      'kr',
+      'Fr.',
+      'A',
+      'S',
+      'R',
+      'H',
+      'Z',
+      'T',
+      'X',
+      'x',
+      'ext.',
+    ],
+    ...[
+      'Jan',
+      'march',
+      'Dezember',
+      'Mai',
+      'am',
+      'PM',
+      'SKU',
+      'no',
+      'e',
+      'name of a product',
+      '-',
+      '+',
+      '(',
+      ')',
+    ],
+  );
+  const digits = fc.constantFrom('1', '12', '12.5', '2024', '31', '6.2.29', '030 1234567', '10:30', '');
+  const blank = fc.constantFrom('', ' ');
+  it('is of no kind by its letters only where nothing reads it', () => {
+    fc.assert(
+      fc.property(fc.tuple(letters, blank, digits, blank, letters), (parts) => {
+        const text = parts.join('').trim();
+        fc.pre(/[A-Za-z]/u.test(text) && !/^[-+(]*\s*0\d/u.test(text));
+        const [type] = typed([text]);
+        const dated = (['YMD', 'DMY', 'MDY'] as const).some((order) => parseTimestamp(text, order) !== null);
+        const something = normaliseNumber(text, '.') !== null || dated || isPhone(text);
+        if (something) expect(`${text}: ${type}`).not.toMatch(/: text$/u);
+      }),
+      { numRuns: 5000 },
     );
   });
 });

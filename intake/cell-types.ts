@@ -19,14 +19,17 @@ import {
   isIsoTime,
   isUrl,
 } from './cell-bytes.ts';
-import { dateOrders, parseTimestamp, type DateOrder } from './dates.ts';
-import { decimalMark, normaliseNumber } from './numbers.ts';
+import { dateOrders, isDateWord, parseTimestamp, type DateOrder } from './dates.ts';
+import { decimalMark, isCurrency, normaliseNumber } from './numbers.ts';
 import type { ColumnFormat, ColumnType } from './types.ts';
-import { isEmail, isPhone, parseBoolean } from './words.ts';
+import { EXTENSIONS, isEmail, isPhone, parseBoolean } from './words.ts';
 
 /** What a column must reach of its cells that are not empty for its type to be taken as settled. */
 const SETTLED = 0.95;
 const INTEGER = /^[+-]?(?:0|[1-9]\d{0,15})$/u;
+const PLAIN_DECIMAL = /^-?(?:0|[1-9]\d*)\.\d+$/u;
+/** May be three digits behind a point, or thousands. */
+const THOUSANDS = /^-?[1-9]\d{0,2}\.\d{3}$/u;
 const URL_TEXT = /^(?:https?|ftp):\/\/\S+$/iu;
 const ORDERS: DateOrder[] = ['YMD', 'DMY', 'MDY'];
 /** After so many cells a column of which hardly half are of one type is text, whatever comes below. */
@@ -221,6 +224,7 @@ export class TypeTally {
     const plain = text.trim();
     if (plain === '') return;
     this.cells++;
+    if (isWords(plain)) return;
     if (/^[+-]?0\d+$/u.test(plain) || /^\d{17,}$/u.test(plain)) this.identifier = true;
     if (/\d/u.test(plain)) {
       if (this.addNumber(plain)) return;
@@ -280,8 +284,14 @@ export class TypeTally {
       this.counts.integer++;
       return true;
     }
+    if (PLAIN_DECIMAL.test(plain) && (this.plainNumbers || !THOUSANDS.test(plain))) {
+      this.counts.decimal++;
+      this.dot++;
+      return true;
+    }
     if (!/[.,'’\s]|^[^\d]|\D$/u.test(plain) || /^0\d/u.test(plain)) return false;
-    const digits = plain.replace(/[^\d.,]/gu, '');
+    // The point of `Rp.` is none of the number's.
+    const digits = plain.replace(/[A-Za-z]+\.|[^\d.,]/gu, '');
     const mark = this.plainNumbers ? '.' : markOf(digits);
     const value = normaliseNumber(plain, mark ?? '.');
     if (value === null) return false;
@@ -326,4 +336,29 @@ function pointAt(bytes: Buffer, from: number, to: number): number {
 /** As `decimalMark`, but that `1.234` may be thousands as well as `1,234`. */
 function markOf(digits: string): '.' | ',' | null {
   return /^[1-9]\d{0,2}\.\d{3}$/u.test(digits) ? null : decimalMark(digits);
+}
+
+/**
+ * Is an ASCII text certainly of no kind, by its first letters alone? Looking at the head of a file takes hardly half the
+ * time with it.
+ */
+function isWords(text: string): boolean {
+  let from = -1;
+  let to = -1;
+  let digits = false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 128 || code === 58 || code === 64) return false;
+    const kind = KINDS[code]!;
+    if (kind === LETTER) {
+      if (from < 0) from = i;
+    } else {
+      if (from >= 0 && to < 0) to = i;
+      if (kind === DIGIT) digits = true;
+    }
+  }
+  if (from < 0) return false;
+  if (!digits) return text.length > LONGEST_WORD;
+  const first = to < 0 ? text.slice(from) : text.slice(from, to);
+  return !isCurrency(first, text) && !isDateWord(first) && !EXTENSIONS.has(first.toLowerCase());
 }

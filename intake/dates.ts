@@ -27,6 +27,10 @@ const MONTHS = new Map(
 /** Of a month's name in English, German or Indonesian; words that only begin like one are none. */
 export const monthNamed = (name: string): number | null => MONTHS.get(name.toLowerCase()) ?? null;
 
+/** Can letters that stand together, and first in a text without a colon, be those of a date? */
+export const isDateWord = (letters: string): boolean =>
+  /^[RHS]$/iu.test(letters) || MONTHS.has(letters.toLowerCase());
+
 const TIME =
   /^(\d{1,2}):(\d{2})(?::(\d{2})([.,]\d{1,9})?)?\s*(?:([AP])\.?M\.?)?\s*(Z|[+-]\d{2}(?::?\d{2})?)?$/iu;
 /** First years of the Japanese eras. */

@@ -1,3 +1,4 @@
+import { DIGIT, KINDS, LETTER } from './cell-bytes.ts';
 import { TypeTally } from './cell-types.ts';
 import { widthOf, type HeadRecord } from './dialect.ts';
 import type { ManifestColumn } from './types.ts';
@@ -311,6 +312,25 @@ function shapeVote(name: string, cells: string[]): number {
 
 /** `BH-9827` is built like `a-9`. */
 export function shapeOf(text: string): string {
+  return asciiShape(text) ?? otherShape(text);
+}
+
+/** The same in one go; null where a character is not ASCII. */
+function asciiShape(text: string): string | null {
+  let shape = '';
+  let last = -1;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 128) return null;
+    const kind = KINDS[code]!;
+    if (kind !== last || (kind !== LETTER && kind !== DIGIT))
+      shape += kind === LETTER ? 'a' : kind === DIGIT ? '9' : text[i]!;
+    last = kind;
+  }
+  return shape.trim();
+}
+
+function otherShape(text: string): string {
   return text
     .trim()
     .replace(/\p{L}+/gu, 'a')

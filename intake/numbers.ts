@@ -4,6 +4,18 @@ const SIGNS = 'US\\$|A\\$|C\\$|HK\\$|NT\\$|S\\$|R\\$|[$€£¥₩₹฿₽₺₫
 const CODES =
   'USD|EUR|JPY|GBP|IDR|CHF|AUD|CAD|CNY|HKD|SGD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|TRY|BRL|MXN|INR|KRW|THB|MYR|PHP|VND|ZAR|TWD|RUB';
 const CURRENCY = new RegExp(`^(?:${SIGNS}|${CODES})\\s*|\\s*(?:${SIGNS}|${CODES})$`, 'giu');
+const lettersOf = (signs: string[]) =>
+  new Set(
+    signs.map((sign) => sign.toLowerCase().replace(/[^a-z]/gu, '')).filter((letters) => letters !== ''),
+  );
+const ALL_SIGNS = `${SIGNS}|${CODES}`.split('|');
+const CURRENCY_LETTERS = lettersOf(ALL_SIGNS);
+const WITHOUT_DOLLAR = lettersOf(ALL_SIGNS.filter((sign) => !sign.includes('$')));
+
+/** Can letters that stand together in that text be those of a currency? */
+export const isCurrency = (letters: string, text: string): boolean =>
+  (text.includes('$') ? CURRENCY_LETTERS : WITHOUT_DOLLAR).has(letters.toLowerCase());
+
 /** Marks that stand between thousands, besides point and comma: spaces of all widths, apostrophes. */
 const SPACES = /[\s\u00A0\u2009\u202F'’]/gu;
 

@@ -123,6 +123,9 @@ export function isEmail(text: string): boolean {
   return local.length <= 64 && !local.startsWith('.') && !local.endsWith('.') && !local.includes('..');
 }
 
+/** What may stand between a telephone number and its extension. */
+export const EXTENSIONS = new Set(['ext', 'x']);
+
 /** Digits with the marks people put between them; at least six and at most fifteen digits. */
 export function isPhone(text: string): boolean {
   const plain = text.normalize('NFKC');
