@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { Context } from '@temporalio/activity';
+import { mustBeWhole } from '../db/all-or.ts';
 import { withCancellable } from '../db/connect.ts';
 import { finishImport, proveImport } from '../db/control.ts';
 import { recordIssues, reportRows } from '../db/issues-of-plan.ts';
@@ -19,6 +20,7 @@ export function createNotifyActivities(deps: ActivityDeps) {
   return {
     async notify(input: RunInput): Promise<{ status: string; accounting: Record<string, number> }> {
       const signal = Context.current().cancellationSignal;
+      await mustBeWhole(pool, input.importId);
       const row = await readImport(deps, input.importId);
       const keys = objectKeys(row.tenant_id, row.import_id);
       const manifest = await readManifest(deps, row);

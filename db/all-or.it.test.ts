@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { ownDatabase } from '../test/own-database.ts';
-import { applyWhole, settleAllOr, undoWhatIsNotWhole } from './all-or.ts';
+import { applyWhole, mustBeWhole, settleAllOr, undoWhatIsNotWhole } from './all-or.ts';
 import {
   claimImport,
   finishImport,
@@ -194,6 +194,37 @@ it('all or undone: a revert that a person cancels stays cancelled, and the next 
     [run.importId],
   );
   expect(rows).toEqual([{ state: 'cancelled' }, { state: 'running' }]);
+});
+
+it('all or undone: what was refused in a batch that nobody heard of is found by whoever goes on', async () => {
+  const run = await stageImport(pool, [
+    { sku: 'A', price: '1' },
+    { sku: 'B', price: '99' },
+  ]);
+  await settleAllOr(pool, run, 'undone');
+  await mustBeWhole(pool, run.importId);
+  await pool.query('alter table catalog.products add constraint cheap check (price < 50)');
+  try {
+    expect(await applyAll(pool, run)).toMatchObject({ created: 1, failed: 1 });
+  } finally {
+    await pool.query('alter table catalog.products drop constraint cheap');
+  }
+  await expect(mustBeWhole(pool, run.importId)).rejects.toMatchObject({
+    code: 'atomic_refused',
+    message: expect.stringMatching(/Line 3: .*"cheap"/) as string,
+  });
+});
+
+it('all or undone: it is undone however long no worker was there to do it', async () => {
+  const run = await stageImport(pool, [{ sku: 'A' }]);
+  await settleAllOr(pool, run, 'undone');
+  await applyAll(pool, run);
+  await requestStop(pool, { importId: run.importId, what: 'cancel', actor: 'Aiko' });
+  await pool.query(
+    `update waybill.imports set finished_at = now() - interval '3 days' where import_id = $1`,
+    [run.importId],
+  );
+  expect(await toBeUndone(run.importId)).toBe(true);
 });
 
 it('a missing record that could not be deleted is named by its key, for it has no line', async () => {

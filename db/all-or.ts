@@ -35,10 +35,15 @@ export async function settleAllOr(
 
 const PER_ROW = 'Correct them in the file and import it again, or import it without "all or nothing".';
 
-/** Throws NotWhole where the import is wanted as a whole and rows of its plan are blocked. */
+/**
+ * Throws NotWhole where the import is wanted as a whole and rows of its plan are blocked, or some were refused in a batch
+ * that is committed: a pause or a death may have come before anybody could say so.
+ */
 export async function mustBeWhole(client: pg.Pool | pg.PoolClient, importId: string): Promise<void> {
-  const { rows } = await client.query<{ blocked: number }>(
-    `select (p.counts ->> 'blocked')::float8 as blocked from waybill.imports i
+  const { rows } = await client.query<{ blocked: number; refused: number }>(
+    `select (p.counts ->> 'blocked')::float8 as blocked,
+       (select coalesce(sum(failed + stale + kept), 0)::float8 from waybill.receipts r where r.import_id = i.import_id) as refused
+     from waybill.imports i
      join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version
      where i.import_id = $1 and i.all_or is not null`,
     [importId],
@@ -49,6 +54,7 @@ export async function mustBeWhole(client: pg.Pool | pg.PoolClient, importId: str
       'atomic_blocked',
       `${blocked === 1 ? '1 row is' : `${blocked.toLocaleString('en')} rows are`} blocked, and this import is all or nothing, so nothing was written. ${PER_ROW}`,
     );
+  await mustHaveGoneIn(client, importId, rows[0]?.refused ?? 0);
 }
 
 /** Throws NotWhole where rows of the import were refused or found changed: the first of them, and what refused it. */
@@ -125,6 +131,9 @@ export async function applyWhole(pool: pg.Pool, batches: Batches, signal: AbortS
   });
 }
 
+/** No person asks for this undoing, so no window of theirs ends it: a worker may have been away for days. */
+const EVER_SECONDS = 10 * 365 * 86_400;
+
 const REASON = {
   cancelled: 'All or undone: it was cancelled.',
   failed: 'All or undone: it could not get through.',
@@ -148,7 +157,7 @@ export async function undoWhatIsNotWhole(pool: pg.Pool, importId: string): Promi
     actor: 'waybill',
     onConflict: { changed: 'skip', seenLater: 'skip', referenced: 'skip' },
     reason: REASON[run.status],
-    windowSeconds: 86_400,
+    windowSeconds: EVER_SECONDS,
   });
   return true;
 }
