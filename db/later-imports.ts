@@ -15,13 +15,15 @@ export interface LaterImport {
 
 export const revertTable = (lockKey: number, revert: number): string => `stage.revert_${lockKey}_${revert}`;
 
-/** Records that a revert has undone. */
-export const undoneRecords = (importId: string, lockKey: number, revert: number): string =>
-  `select e._record from ${revertTable(lockKey, revert)} e
-   join waybill.revert_batches b on b.import_id = ${quoteText(importId)} and b.revert = ${revert} and e._place between b.first_place and b.last_place
-   join waybill.revert_receipts c on (c.import_id, c.revert, c.batch) = (b.import_id, b.revert, b.batch)
-   where e._decision in ('remove', 'restore', 'reactivate', 'reinsert') and not exists (select from waybill.revert_outcomes o
-     where o.import_id = ${quoteText(importId)} and o.revert = ${revert} and o.record = e._record)`;
+/** Records that a revert has undone. A record finds its batch in an array: joined by range, each would meet each batch. */
+export const undoneRecords = (importId: string, lockKey: number, revert: number): string => {
+  const of = `import_id = ${quoteText(importId)} and revert = ${revert}`;
+  return `select e._record from ${revertTable(lockKey, revert)} e cross join (
+     select coalesce(array_agg(first_place order by first_place), '{}') as firsts, coalesce(array_agg(last_place order by first_place), '{}') as lasts
+     from waybill.revert_receipts join waybill.revert_batches using (import_id, revert, batch) where ${of}) done
+   where e._decision in ('remove', 'restore', 'reactivate', 'reinsert') and e._place <= done.lasts[width_bucket(e._place, done.firsts)]
+     and not exists (select from waybill.revert_outcomes o where ${of} and o.record = e._record)`;
+};
 
 /** First and last seq of the receipted batches of an import, and when each was committed. */
 export const receiptTimes = (importId: string): string =>

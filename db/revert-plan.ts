@@ -216,7 +216,9 @@ export async function decisions(
       [importId, revert],
     )
   ).rows.map((row) => undoneRecords(importId, lockKey, row.revert));
-  const fresh = undone.map((sql) => ` and p._record not in (${sql})`).join('');
+  const fresh = undone
+    .map((sql) => ` and not exists (select from (${sql}) u where u._record = p._record)`)
+    .join('');
 
   const refs = shape.references.map((ref, n) => ({
     ...ref,

@@ -15,7 +15,7 @@ import {
 } from './revert.ts';
 import { revertTable } from './later-imports.ts';
 import { missingTable } from './missing-table.ts';
-import type { OnConflict, RevertRequest } from './revert-plan.ts';
+import { decisions, shapeOf, type OnConflict, type RevertRequest } from './revert-plan.ts';
 import { applyAll, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
 import { describeTarget } from './target.ts';
 
@@ -503,4 +503,18 @@ it('bringing back deleted records reads those of its own batch, however many wer
   });
   expect(read).toBe(10_000);
   expect((await records()).length).toBe(10_001);
+});
+
+it('undoing the rest meets what was undone before as a set, not row by row', async () => {
+  const first = await imported([
+    { sku: 'a', name: 'A' },
+    { sku: 'b', name: 'B' },
+  ]);
+  await pool.query(`update catalog.products set name = 'x' where sku = 'b'`);
+  await undo(first);
+  const shape = await shapeOf(pool, await requestOf(first, { ...SKIP, changed: 'force' }, 2));
+  const plan = await pool.query<{ 'QUERY PLAN': string }>(`explain ${await decisions(pool, shape)}`);
+  const lines = plan.rows.map((row) => row['QUERY PLAN']).join('\n');
+  expect(lines).toContain('Anti Join');
+  expect(lines).not.toContain('SubPlan');
 });
