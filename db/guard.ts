@@ -102,7 +102,7 @@ export async function guardExamples(
         select(
           kind,
           { field: quoteText(field!), before: `${before}::text`, after: `${after}::text` },
-          `${plan} p where p._decision = 'update' and ${before} is not null and ${after} is not null order by abs(${after} - ${before}) desc`,
+          `${plan} p where p._decision = 'update' and ${before} is not null and ${after} is not null order by abs(${after}::numeric - ${before}::numeric) desc`,
         ),
       ];
     }

@@ -29,6 +29,11 @@ describe('guardReasons', () => {
       figures({ updates: 10 }, { medians: [{ field: 'price', before: 2, after: 6 }] }),
       0,
     ],
+    [
+      'prices below zero',
+      figures({ updates: 10 }, { medians: [{ field: 'price', before: 2, after: -2 }] }),
+      1,
+    ],
     ['a record is removed', figures({ unchanged: 9999, missing: 1 }), 1],
     ['prices wiped', figures({ updates: 10 }, { medians: [{ field: 'price', before: 2, after: 0 }] }), 1],
   ])('%s', (_name, given, reasons) => expect(guardReasons(given)).toHaveLength(reasons));

@@ -58,7 +58,7 @@ export function guardReasons(figures: GuardFigures, given: GuardLimits = {}): Gu
       Math.min(Math.abs(before), Math.abs(after)),
       Math.max(Math.abs(before), Math.abs(after)),
     ];
-    if (high > 0 && (low === 0 || high / low > limits.median)) {
+    if (high > 0 && (low === 0 || before < 0 !== after < 0 || high / low > limits.median)) {
       say(
         'median',
         `The middle value of ${field} would go from ${n(before)} to ${n(after)}, more than ${limits.median} times.`,
