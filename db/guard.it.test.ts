@@ -12,8 +12,8 @@ it('shows what moves most, also where the difference is more than the column can
   const { request, plan } = await stageImport(
     own.pool,
     [
-      { code: 'a', depth: '2147483647', step: '32767' },
-      { code: 'b', depth: '-6', step: '32767' },
+      { sku: null, code: 'a', depth: '2147483647', step: '32767' },
+      { sku: null, code: 'b', depth: '-6', step: '32767' },
     ],
     {
       policy: 'guard',
