@@ -383,6 +383,29 @@ describe('rows', () => {
     );
   }, 60_000);
 
+  it('come out as they are, whatever has to be escaped near them', async () => {
+    const text = fc
+      .string({ unit: fc.constantFrom('a', 'b', '日', '\t', '\\', '\n', '\r'), maxLength: 12 })
+      .map((cell) => `x${cell}`);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(',', '\t'),
+        fc.array(fc.tuple(text, text), { minLength: 1, maxLength: 12 }),
+        async (delimiter, records) => {
+          const quoted = (cell: string) => (/[\t\n\r]/u.test(cell) ? `"${cell}"` : cell);
+          const lines = records.map((cells) => cells.map(quoted).join(delimiter));
+          const bytes = Buffer.from(`first${delimiter}second\n${lines.join('\n')}\n`);
+          const manifest = await inspect(bytes, { delimiter, quote: '"', headerRow: 1, keepFooter: true });
+          const rows = jobs(manifest, [plain('first', 0), plain('second', 1)]).flatMap((job) =>
+            readCopy(Buffer.concat([...parseSegment(job)]).toString()),
+          );
+          expect(rows.map(({ fields }) => fields)).toEqual(records);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
   it('hold values much longer than their cells', async () => {
     const long = 'L'.repeat(200_000);
     const manifest = await inspect(Buffer.from('sku,state\nA,x\nB,y\n'), { headerRow: 1 });

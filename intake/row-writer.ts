@@ -7,7 +7,7 @@ import { cappedJson, RAW_BYTES, rawCells, rejection } from './rejections.ts';
 import { disagreement } from './rules/comparisons.ts';
 import { safeDigits } from './rules/limits.ts';
 import type { CompareRule, Severity } from './rules/types.ts';
-import { ESCAPED, fieldText, OK, TOO_LARGE, type RecordScanner } from './scan.ts';
+import { ESCAPED, fieldText, OK, QUOTED, TOO_LARGE, type RecordScanner } from './scan.ts';
 import type { Issue, SegmentJob, SegmentResult } from './types.ts';
 
 const CHUNK_BYTES = 128 * 1024;
@@ -40,12 +40,18 @@ const ADDRESS = new Uint8Array(256);
 for (const character of 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+')
   ADDRESS[character.charCodeAt(0)] = 1;
 
+const NOT_QUICK = 0;
+const TEXT = 1;
+const NUMBER = 2;
+
 /** A rule with what the byte loop has to know of it. */
 interface Column {
   rule: CompiledRule;
   index: number;
   /** A plain cell may be copied as bytes; otherwise every cell is made text and checked. */
   direct: boolean;
+  /** The same of text and of numbers, which most cells are: these are done first. */
+  quick: typeof NOT_QUICK | typeof TEXT | typeof NUMBER;
   /** What was written for its cells before, where that hangs on the cell alone. */
   known: KnownCells | null;
   maxBytes: number;
@@ -66,12 +72,21 @@ interface Column {
  */
 export class RowWriter {
   readonly result: SegmentResult = { accepted: 0, rejected: 0, blocked: 0, issues: {} };
-  private out = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  private out: Buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  private outWords = wordsOf(this.out);
   private at = 0;
+  private window = this.out;
+  private windowWords = this.outWords;
+  /** Nothing in the record's cells has to be escaped: they may be copied as they are. */
+  private bare = false;
+  private readonly tabs = new NextByte(TAB);
+  private readonly backslashes = new NextByte(BACKSLASH);
   private record: number;
   private readonly columns: Column[];
   private readonly job: SegmentJob;
   private readonly quote: number;
+  /** Tabs divide: only in quotes is there one in a cell. */
+  private readonly tabbed: boolean;
   /** The file is an error report of ours: what its export put before formulas is taken off again. */
   private readonly exported: boolean;
   private readonly comparisons: { rule: CompareRule; left: Column; right: Column }[];
@@ -82,6 +97,7 @@ export class RowWriter {
     this.job = job;
     this.record = job.segment.firstRecord;
     this.quote = job.dialect.quote ? job.dialect.quote.charCodeAt(0) : -1;
+    this.tabbed = job.dialect.delimiter === '\t';
     this.exported = reportColumns(job.columns) > 0;
     const comparisons = job.comparisons ?? [];
     this.columns = job.rules.map((rule) =>
@@ -106,7 +122,7 @@ export class RowWriter {
     const need = held * 2 + 512 + this.columns.length * 64;
     if (this.at + need <= this.out.length) return null;
     const chunk = this.take();
-    if (need > this.out.length) this.out = Buffer.allocUnsafeSlow(need);
+    if (need > this.out.length) this.writeInto(Buffer.allocUnsafeSlow(need));
     return chunk;
   }
 
@@ -128,8 +144,9 @@ export class RowWriter {
       return;
     }
     result.accepted++;
-    const out = this.out;
+    this.lookAt(scanner);
     let at = this.at;
+    const { out } = this;
     out[at++] = 102; // f, \N, \N
     out[at++] = TAB;
     out[at++] = BACKSLASH;
@@ -138,14 +155,56 @@ export class RowWriter {
     out[at++] = BACKSLASH;
     out[at++] = 78;
     this.at = at;
-    for (let field = 0; field < columns.length; field++) {
-      // Not `out`: a long value may have moved the row to a larger buffer.
-      this.out[this.at++] = TAB;
-      this.cell(scanner, columns[field]!);
-    }
+    this.cells(scanner);
     this.out[this.at++] = NEWLINE;
     if (this.comparisons.length > 0) this.compare();
     if (this.faults.length > 0) this.finish(scanner, record, rowStart, at);
+  }
+
+  /** Most cells are text or numbers as they are to be written: those are done here, without a call for each of them. */
+  private cells(scanner: RecordScanner): void {
+    const { columns, bare, tabbed, windowWords } = this;
+    const { bounds, window } = scanner;
+    const readable = window.length - 3;
+    let { out, outWords, at } = this;
+    for (let field = 0; field < columns.length; field++) {
+      const column = columns[field]!;
+      out[at++] = TAB;
+      if (column.quick !== NOT_QUICK) {
+        const place = column.index * 3;
+        const from = bounds[place]!;
+        const to = bounds[place + 1]!;
+        const flags = bounds[place + 2]!;
+        if (from < to && to <= readable && (flags & ESCAPED) === 0) {
+          if (column.quick === TEXT) {
+            if (
+              bare &&
+              (flags === 0 || !tabbed) &&
+              to - from <= column.maxBytes &&
+              beginsText(window, from)
+            ) {
+              // Four bytes at a time, the last perhaps beyond the cell: there is room, and what follows overwrites them.
+              const move = at - from;
+              for (let i = from; i < to; i += 4)
+                outWords.setInt32(move + i, windowWords.getInt32(i, true), true);
+              at += to - from;
+              continue;
+            }
+          } else {
+            const end = copyNumber(window, from, to, column, out, at);
+            if (end > 0) {
+              at = end;
+              continue;
+            }
+          }
+        }
+      }
+      this.at = at;
+      this.cell(scanner, column);
+      // A long value may have moved the row to a larger buffer.
+      ({ out, outWords, at } = this);
+    }
+    this.at = at;
   }
 
   /** A row that something is to be said of: blocked if an error is among it, otherwise written as it is. */
@@ -190,45 +249,49 @@ export class RowWriter {
 
   private take(): Buffer | null {
     const chunk = this.rest();
-    if (chunk) this.out = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    if (chunk) this.writeInto(Buffer.allocUnsafeSlow(CHUNK_BYTES));
     this.at = 0;
     return chunk;
   }
 
-  private position(scanner: RecordScanner, record: number): void {
-    this.number(record);
-    this.out[this.at++] = TAB;
-    this.number(scanner.line);
-    this.out[this.at++] = TAB;
-    this.number(scanner.offset);
-    this.out[this.at++] = TAB;
-    this.number(scanner.length);
-    this.out[this.at++] = TAB;
+  private writeInto(out: Buffer): void {
+    this.out = out;
+    this.outWords = wordsOf(out);
   }
 
-  /** Two digits at a time: four numbers stand before every row. */
-  private number(value: number): void {
-    const out = this.out;
-    let rest = value;
-    let at = (this.at += widthOf(value));
-    while (rest >= 100) {
-      const next = rest < 0x7fffffff ? (rest / 100) | 0 : Math.floor(rest / 100);
-      const pair = rest - next * 100;
-      const tens = (pair * 205) >> 11;
-      out[--at] = ZERO + pair - tens * 10;
-      out[--at] = ZERO + tens;
-      rest = next;
+  /** What COPY escapes is looked for far ahead, by the processor's own means, and not in each cell. */
+  private lookAt(scanner: RecordScanner): void {
+    const { window } = scanner;
+    if (this.window !== window) {
+      this.window = window;
+      this.windowWords = wordsOf(window);
     }
-    const tens = (rest * 205) >> 11;
-    out[--at] = ZERO + rest - tens * 10;
-    if (tens > 0) out[--at] = ZERO + tens;
+    this.bare =
+      scanner.nextLine - scanner.line === 1 &&
+      !this.job.dialect.rows &&
+      !this.backslashes.isIn(scanner) &&
+      (this.tabbed || !this.tabs.isIn(scanner));
+  }
+
+  private position(scanner: RecordScanner, record: number): void {
+    const { out } = this;
+    let at = writeNumber(out, this.at, record);
+    out[at++] = TAB;
+    at = writeNumber(out, at, scanner.line);
+    out[at++] = TAB;
+    at = writeNumber(out, at, scanner.offset);
+    out[at++] = TAB;
+    at = writeNumber(out, at, scanner.length);
+    out[at++] = TAB;
+    this.at = at;
   }
 
   private cell(scanner: RecordScanner, column: Column): void {
     const at = column.index * 3;
     const { bounds } = scanner;
     if (column.direct && (bounds[at + 2]! & ESCAPED) === 0) {
-      if (this.copyDirect(scanner.window, bounds[at]!, bounds[at + 1]!, column)) return;
+      const bare = this.bare && !(this.tabbed && (bounds[at + 2]! & QUOTED) !== 0);
+      if (this.copyDirect(scanner.window, bounds[at]!, bounds[at + 1]!, column, bare)) return;
     }
     this.otherCell(scanner, column);
   }
@@ -318,7 +381,7 @@ export class RowWriter {
   }
 
   /** False where the cell needs to be looked at as text. */
-  private copyDirect(bytes: Buffer, from: number, to: number, column: Column): boolean {
+  private copyDirect(bytes: Buffer, from: number, to: number, column: Column, bare: boolean): boolean {
     const rule = column.rule;
     if (from === to) {
       if (rule.key || rule.required || rule.empty === 'block') return false;
@@ -327,11 +390,15 @@ export class RowWriter {
     }
     switch (rule.type) {
       case 'text':
-        return beginsText(bytes, from) && to - from <= column.maxBytes && this.copyText(bytes, from, to);
+        return (
+          beginsText(bytes, from) && to - from <= column.maxBytes && this.copyText(bytes, from, to, bare)
+        );
       case 'integer':
-        return this.copyNumber(bytes, from, to, column);
-      case 'decimal':
-        return this.copyNumber(bytes, from, to, column);
+      case 'decimal': {
+        const end = copyNumber(bytes, from, to, column, this.out, this.at);
+        if (end > 0) this.at = end;
+        return end > 0;
+      }
       case 'boolean':
         return this.copyBoolean(bytes, from, to);
       case 'date':
@@ -343,7 +410,11 @@ export class RowWriter {
     }
   }
 
-  private copyText(bytes: Buffer, from: number, to: number): true {
+  private copyText(bytes: Buffer, from: number, to: number, bare: boolean): true {
+    if (bare) {
+      this.plain(bytes, from, to);
+      return true;
+    }
     const out = this.out;
     let at = this.at;
     let i = from;
@@ -369,24 +440,6 @@ export class RowWriter {
       } else out[at++] = byte;
     }
     this.at = at;
-    return true;
-  }
-
-  private copyNumber(bytes: Buffer, from: number, to: number, column: Column): boolean {
-    const { wholeDigits, fractionDigits } = column;
-    const digits = bytes[from] === MINUS && column.minus ? from + 1 : from;
-    let i = digits;
-    while (i < to && bytes[i]! >= ZERO && bytes[i]! <= NINE) i++;
-    const whole = i - digits;
-    if (whole === 0 || whole > wholeDigits || (bytes[digits] === ZERO && (whole > 1 || digits > from)))
-      return false;
-    if (i < to) {
-      if (bytes[i] !== DOT || fractionDigits === 0) return false;
-      const point = i++;
-      while (i < to && bytes[i]! >= ZERO && bytes[i]! <= NINE) i++;
-      if (i < to || i === point + 1 || i - point - 1 > fractionDigits) return false;
-    }
-    this.plain(bytes, from, to);
     return true;
   }
 
@@ -441,11 +494,14 @@ export class RowWriter {
     return true;
   }
 
+  /** Four bytes at a time, the last of them perhaps beyond the cell: there is room, and what follows overwrites them. */
   private plain(bytes: Buffer, from: number, to: number): void {
-    const out = this.out;
-    let at = this.at;
-    for (let i = from; i < to; i++) out[at++] = bytes[i]!;
-    this.at = at;
+    const { at, outWords, windowWords } = this;
+    this.at = at + to - from;
+    if (to + 3 > bytes.length) bytes.copy(this.out, at, from, to);
+    else
+      for (let i = from, to4 = at - from; i < to; i += 4)
+        outWords.setInt32(to4 + i, windowWords.getInt32(i, true), true);
   }
 
   private nothing(): void {
@@ -464,7 +520,7 @@ export class RowWriter {
     if (this.at + bytes + 512 + this.columns.length * 64 <= this.out.length) return;
     const larger = Buffer.allocUnsafeSlow((this.at + bytes) * 2 + CHUNK_BYTES);
     this.out.copy(larger, 0, 0, this.at);
-    this.out = larger;
+    this.writeInto(larger);
   }
 
   private count(issues: Issue[]): void {
@@ -487,6 +543,30 @@ export class RowWriter {
   }
 }
 
+/** Where a byte that is rare stands next, looked for once for many records. */
+class NextByte {
+  private readonly byte: number;
+  /** None stands between the two offsets; at the second, one does, or no more bytes were held. */
+  private from = 0;
+  private to = 0;
+
+  constructor(byte: number) {
+    this.byte = byte;
+  }
+
+  isIn({ window, start, offset, length, heldOffset }: RecordScanner): boolean {
+    if (offset < this.from || offset + length > this.to) {
+      const found = window.indexOf(this.byte, start);
+      this.from = offset;
+      this.to = found < 0 ? heldOffset : Math.min(offset + found - start, heldOffset);
+    }
+    return offset + length > this.to;
+  }
+}
+
+const wordsOf = ({ buffer, byteOffset, byteLength }: Buffer): DataView =>
+  new DataView(buffer, byteOffset, byteLength);
+
 function columnOf(rule: CompiledRule, held: boolean, exported: boolean): Column {
   const checked = rule.column === null ? checkCell(rule, rule.constant ?? '') : { value: null };
   const scale = rule.precision === undefined ? 1000 : (rule.scale ?? 0);
@@ -494,22 +574,24 @@ function columnOf(rule: CompiledRule, held: boolean, exported: boolean): Column 
   const bounded = [rule.min, rule.max, rule.above, rule.below].some((bound) => bound !== undefined);
   const safe = number && bounded ? safeDigits(rule) : null;
   const most = rule.type === 'integer' ? 18 : rule.precision === undefined ? 1000 : rule.precision - scale;
+  const direct =
+    rule.column !== null &&
+    !rule.prepare &&
+    rule.suggestFrom === undefined &&
+    !rule.allowed &&
+    !rule.expression &&
+    !rule.normalise &&
+    !held &&
+    !exported &&
+    (!bounded || safe !== null) &&
+    (rule.minLength ?? 0) <= 1 &&
+    rule.format?.decimal !== ',' &&
+    (rule.type === 'text' || rule.maxLength === undefined);
   return {
     rule,
     index: rule.column ?? -1,
-    direct:
-      rule.column !== null &&
-      !rule.prepare &&
-      rule.suggestFrom === undefined &&
-      !rule.allowed &&
-      !rule.expression &&
-      !rule.normalise &&
-      !held &&
-      !exported &&
-      (!bounded || safe !== null) &&
-      (rule.minLength ?? 0) <= 1 &&
-      rule.format?.decimal !== ',' &&
-      (rule.type === 'text' || rule.maxLength === undefined),
+    direct,
+    quick: !direct ? NOT_QUICK : number ? NUMBER : rule.type === 'text' ? TEXT : NOT_QUICK,
     known:
       rule.column === null || rule.join || rule.suggestFrom !== undefined || held ? null : new KnownCells(),
     maxBytes: rule.maxLength ?? Infinity,
@@ -532,6 +614,59 @@ function beginsText(bytes: Buffer, from: number): boolean {
   if (byte < 0x80) return byte > HASH;
   if (byte === IDEOGRAPHIC) return bytes[from + 1] !== 0x80;
   return !MAY_BE_SPACE.has(byte);
+}
+
+/** Two digits at a time: four numbers stand before every row. Where it ends. */
+function writeNumber(out: Buffer, from: number, value: number): number {
+  const end = from + widthOf(value);
+  let at = end;
+  let rest = value;
+  while (rest >= 100) {
+    const next = rest < 0x7fffffff ? (rest / 100) | 0 : Math.floor(rest / 100);
+    const pair = rest - next * 100;
+    const tens = (pair * 205) >> 11;
+    out[--at] = ZERO + pair - tens * 10;
+    out[--at] = ZERO + tens;
+    rest = next;
+  }
+  const tens = (rest * 205) >> 11;
+  out[--at] = ZERO + rest - tens * 10;
+  if (tens > 0) out[--at] = ZERO + tens;
+  return end;
+}
+
+/** Checks and copies a number that is written as it is stored; where the copy ends, or 0 where it is not. */
+function copyNumber(
+  bytes: Buffer,
+  from: number,
+  to: number,
+  { wholeDigits, fractionDigits, minus }: Column,
+  out: Buffer,
+  at: number,
+): number {
+  let i = from;
+  let byte = bytes[i]!;
+  if (byte === MINUS && minus) {
+    out[at++] = byte;
+    byte = bytes[++i]!;
+  }
+  const digits = i;
+  const zero = byte === ZERO;
+  while (i < to && (byte = bytes[i]!) >= ZERO && byte <= NINE) {
+    out[at++] = byte;
+    i++;
+  }
+  const whole = i - digits;
+  if (whole === 0 || whole > wholeDigits || (zero && (whole > 1 || digits > from))) return 0;
+  if (i === to) return at;
+  if (byte !== DOT || fractionDigits === 0) return 0;
+  out[at++] = DOT;
+  const point = i++;
+  while (i < to && (byte = bytes[i]!) >= ZERO && byte <= NINE) {
+    out[at++] = byte;
+    i++;
+  }
+  return i < to || i === point + 1 || i - point - 1 > fractionDigits ? 0 : at;
 }
 
 function widthOf(value: number): number {

@@ -126,6 +126,10 @@ export class RecordScanner {
     return this.base + this.pos;
   }
   nextLine: number;
+  /** Absolute offset behind the last byte held. */
+  get heldOffset(): number {
+    return this.base + this.to;
+  }
   /** Lines of remarks passed over, and which were the first of them. */
   remarks = 0;
   readonly remarkLines: number[] = [];
