@@ -27,10 +27,16 @@ export function columnType(target: Target, column: string): string {
   return found.type;
 }
 
-/** `("supplier" = 'ACME'::text)`, of the record `t`. Values are literals of the column's type, checked before. */
+/** Types that round what they are given to their scale. */
+const ROUNDING = /^(numeric|interval|timestamp|time)\([\d,-]+\)/;
+
+/**
+ * `("supplier" = 'ACME'::text)`, of the record `t`. Values are literals of the column's type, checked before, and never
+ * rounded to its scale: `at_most 9.99996` does not mean 10.
+ */
 export function conditionSql({ column, operator, value }: ColumnCondition, type: string): string {
   const name = `t.${quoteName(column)}`;
-  const literal = (one: unknown) => `${quoteText(String(one))}::${type}`;
+  const literal = (one: unknown) => `${quoteText(String(one))}::${type.replace(ROUNDING, '$1')}`;
   switch (operator) {
     case 'is':
       return `${name} = ${literal(value)}`;

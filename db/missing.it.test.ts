@@ -151,6 +151,7 @@ describe('what a full catalogue does not have', () => {
     ['one_of', { column: 'price', operator: 'one_of', value: [1, '2'] }, ['a', 'b']],
     ['less', { column: 'price', operator: 'less', value: 2 }, ['a']],
     ['at_most', { column: 'price', operator: 'at_most', value: 2 }, ['a', 'b']],
+    ['at_most, as it is said', { column: 'price', operator: 'at_most', value: 1.99996 }, ['a']],
     ['greater', { column: 'price', operator: 'greater', value: 1 }, ['b']],
     ['at_least', { column: 'price', operator: 'at_least', value: 2 }, ['b']],
     ['empty', { column: 'price', operator: 'empty' }, ['c']],
