@@ -45,6 +45,7 @@ export class TypeTally {
   private readonly plainNumbers: boolean;
   private readonly words = new Map<number, boolean>();
   private cells = 0;
+  private settleAt = ENOUGH_CELLS;
   /** The last cell looked at in all its bytes was an integer. */
   private integers = false;
   private readonly counts = {
@@ -86,11 +87,12 @@ export class TypeTally {
       else this.cells++;
       this.integers = counts.integer > integer;
     }
-    if (this.cells >= ENOUGH_CELLS && this.cells % ENOUGH_CELLS < 2) this.settle();
+    if (this.cells >= this.settleAt) this.settle();
   }
 
   private settle(): void {
     const { counts, cells } = this;
+    this.settleAt = cells + ENOUGH_CELLS;
     const numbers = counts.integer + counts.decimal;
     const best = Math.max(
       numbers + counts.phone,

@@ -132,7 +132,7 @@ export class RowWriter {
   }
 
   write(scanner: RecordScanner): void {
-    const { result, columns } = this;
+    const { result } = this;
     const record = this.record++;
     const rowStart = this.at;
     this.position(scanner, record);

@@ -486,6 +486,7 @@ export class RecordScanner {
     const end = until - this.base;
     const firstLength = first.length;
     const wanted = columns.length;
+    let records = 0;
     let { cursor } = this;
     if (cursor > 0 && positions[cursor - 1]! >= start) return;
     while (cursor < known && positions[cursor]! < start) cursor++;
@@ -497,17 +498,20 @@ export class RecordScanner {
       const byte = window[at]!;
       const pair = byte === CR && positions[last + 1] === at + 1 && window[at + 1] === LF;
       if ((byte !== LF && !pair) || at - from > max) break;
-      let plain = true;
       let field = from;
-      for (let i = cursor; i <= last; i++) {
+      let i = cursor;
+      for (; i < last; i++) {
         const to = positions[i]!;
-        if (i < last && window[to] !== delimiter) plain = false;
+        if (window[to] !== delimiter) break;
         // A quote that opens here and does not close before what divides: a line break inside.
-        if (window[field] === quote && to > field && (window[to - 1] !== quote || to - 1 === field))
-          plain = false;
+        if (window[field] === quote && to > field && (window[to - 1] !== quote || to - 1 === field)) break;
         field = to + 1;
       }
-      if (!plain) break;
+      if (
+        i < last ||
+        (window[field] === quote && at > field && (window[at - 1] !== quote || at - 1 === field))
+      )
+        break;
       const length = positions[cursor]! - from;
       const quoted = length > 0 && window[from] === quote ? 1 : 0;
       if (length - 2 * quoted === firstLength && firstLength > 0 && window[from + quoted] === first[0]) break;
@@ -523,12 +527,13 @@ export class RecordScanner {
       }
       cursor = pair ? last + 2 : last + 1;
       from = pair ? at + 2 : at + 1;
-      passed.records++;
+      records++;
       if (pair) passed.crlf++;
     }
     this.cursor = cursor;
     this.pos = from;
-    this.nextLine += passed.records;
+    passed.records = records;
+    this.nextLine += records;
   }
 
   /** Indexes the next bytes, from a record's beginning or further on; false where there are no more. */

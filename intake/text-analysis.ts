@@ -22,7 +22,7 @@ const HEAD_RECORDS = 500;
 const WHOLE_RECORDS = 5000;
 /** Of a larger one so much of its end is kept, with a place in every so many bytes where a record begins. */
 const TAIL_BYTES = 64 * 1024;
-const PLACE_BYTES = 4096;
+const PLACE_BYTES = 16 * 1024;
 /** Samples from further down, to question the dialect with: the first behind so many bytes, then at twice as many ... */
 const FIRST_SAMPLE = 512 * 1024;
 const SAMPLE_BYTES = 32 * 1024;
