@@ -37,6 +37,8 @@ describe('one certain repair', () => {
     ['between two quotes', '30/06/2018,10:15,2,GN-1306,$78.95,"Patch""Red, blue",', RIGHT],
     ['a delimiter too many', '30/06/2018,10:15,,2,GN-1306,$78.95,Patch,"Red, blue",', RIGHT],
     ['at the beginning', ',30/06/2018,10:15,2,GN-1306,$78.95,Patch,"Red, blue",', RIGHT],
+    ['blanks behind a closing quote', '30/06/2018,10:15,2,GN-1306,$78.95,"Patch"  ,"Red, blue",', RIGHT],
+    ['blanks behind the last one', '30/06/2018,10:15,2,GN-1306,$78.95,Patch,"Red, blue" ,', RIGHT],
     ['a quote that opens and never closes', '30/06/2018,10:15,"2,GN-1306,$78.95,Patch,"Red, blue",', RIGHT],
     ['another delimiter in this row', '30/06/2018 10:15 2 GN-1306 $78.95 Patch "Red, blue" ', RIGHT],
   ])('%s', (_, raw, cells) => {

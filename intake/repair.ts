@@ -24,6 +24,7 @@ const COST = {
   split: 3,
   merge: 3,
   delimiter: 2,
+  blanks: 1,
 };
 const MOST_COST = 12;
 const OTHER_DELIMITERS = [' ', ';', '\t', ',', '|'];
@@ -134,9 +135,11 @@ function* readings(
   const most = Math.min(pieces.length - from, strays === 0 ? MOST_MERGED : MOST_QUOTED);
   for (let used = 1; used <= most; used++) {
     const text = pieces.slice(from, from + used).join(delimiter);
-    if (opens && text.length > 1 && text.endsWith(quote)) {
-      const { value, strays: inner } = unquote(text.slice(1, -1), quote, escape);
-      yield { cells: [value], used, cost: inner === 0 ? 0 : COST.stray };
+    const closed = text.trimEnd();
+    if (opens && closed.length > 1 && closed.endsWith(quote)) {
+      const { value, strays: inner } = unquote(closed.slice(1, -1), quote, escape);
+      const blanks = closed === text ? 0 : COST.blanks;
+      yield { cells: [value], used, cost: (inner === 0 ? 0 : COST.stray) + blanks };
     }
     const opening = quote === '' || opens ? -1 : text.indexOf(quote);
     if (opening > 0 && text.endsWith(quote) && opening < text.length - 1) {
