@@ -220,19 +220,26 @@ export async function decisions(
     .map((sql) => ` and not exists (select from (${sql}) u where u._record = p._record)`)
     .join('');
 
+  const choice = (kind: keyof OnConflict) => (onConflict[kind] === 'force' ? 'false' : 'true');
+  // What this revert removes itself does not keep what it refers to. Of a longer branch the batches find out.
+  const stays = ` and not exists (select from d x where x._kind = 'created' and x._found
+    and not (x._moved and ${choice('changed')} or x._seen_by is not null and ${choice('seenLater')}) and ${keyJoin(target, tenantId, 'x')})`;
   const refs = shape.references.map((ref, n) => ({
     ...ref,
     alias: `f${n}`,
     // A record that refers to itself goes with itself.
     from: `(select distinct ${ref.columns.map((c, i) => `r.${quoteName(c)} as c${i}`).join(', ')} from ${ref.table} r
-      where ${ref.columns.map((c) => `r.${quoteName(c)} is not null`).join(' and ')}${ref.table === target.name || ref.table === `${target.schema}.${target.table}` ? ` and (${ref.columns.map((c) => `r.${quoteName(c)}`).join(', ')}) <> (${ref.referenced.map((c) => `r.${quoteName(c)}`).join(', ')})` : ''})`,
+      where ${ref.columns.map((c) => `r.${quoteName(c)} is not null`).join(' and ')}${ref.itself ? ` and (${ref.columns.map((c) => `r.${quoteName(c)}`).join(', ')}) <> (${ref.referenced.map((c) => `r.${quoteName(c)}`).join(', ')})${stays}` : ''})`,
   }));
+  // Whoever wrote a tree by hand wrote parents first: their children are removed before them.
+  const inOrder = refs.some(({ itself }) => itself)
+    ? '_record desc'
+    : keys.map(({ name }) => name).join(', ');
   const needed = [...new Set(refs.flatMap((ref) => ref.referenced))];
   const referencedBy = refs.map(
     (ref) =>
       `when ${ref.alias}.c0 is not null and ${referencesOf(shape, 'updated').some((r) => r.constraint === ref.constraint) ? 'true' : `d._kind = 'created'`} then ${quoteText(`${ref.table} (${ref.constraint})`)}`,
   );
-  const choice = (kind: keyof OnConflict) => (onConflict[kind] === 'force' ? 'false' : 'true');
 
   return `with r as materialized (${receiptTimes(quoteText(importId))}),
     l as materialized (
@@ -282,7 +289,7 @@ export async function decisions(
         case when _referenced_by is not null then 'referenced' end], null) end as _conflicts
       from e
     )
-    select row_number() over (order by ${keys.map((key) => key.name).join(', ')}) as _place, _record, _line, _kind, ${keys.map((key) => key.name).join(', ')},
+    select row_number() over (order by ${inOrder}) as _place, _record, _line, _kind, ${keys.map((key) => key.name).join(', ')},
       case when _found is null and _kind = 'created' then 'gone'
         -- A record that is there again is never written over.
         when _kind = 'deleted' and _found then 'skip'

@@ -24,15 +24,16 @@ export const BATCH_RECORDS = 10_000;
 
 type Shape = Awaited<ReturnType<typeof shapeOf>>;
 
-/** The statements that waybill.revert_batches runs; $1 and $2 are the first and last place, $3 records or a kind. */
+/** The statements that waybill.revert_batches runs; $1 and $2 are the first and last place, $3 records (null: all) or a kind. */
 function writeProgram(shape: Shape, table: string): Record<string, unknown> {
   const { target, tenantId } = shape.request;
   const range = 'p._place between $1 and $2';
   const key = keyJoin(target, tenantId, 'p');
   const free = (kind: 'created' | 'updated'): string => freeOf(referencesOf(shape, kind));
   const asLeft = (kind: 'created' | 'updated') => `(p._forced or not ${moved(shape, kind)})`;
+  const chosen = `${range} and ($3::bigint[] is null or p._record = any($3::bigint[]))`;
   const write = (kind: 'created' | 'updated') =>
-    `${range} and p._decision = '${kind === 'created' ? 'remove' : 'restore'}' and ${key} and ${asLeft(kind)}${free(kind)} returning p._record`;
+    `${chosen} and p._decision = '${kind === 'created' ? 'remove' : 'restore'}' and ${key} and ${asLeft(kind)}${free(kind)} returning p._record`;
   const set = shape.written.map(({ name }) => `${quoteName(name)} = p.${quoteName('b_' + name)}`).join(', ');
   const back = (statement: string) =>
     `with w as (${statement}) select coalesce(array_agg(_record), '{}') from w`;
@@ -63,6 +64,7 @@ function writeProgram(shape: Shape, table: string): Record<string, unknown> {
         from ${target.name} t where ${key}) t on true
       where ${range} and p._record = any($3::bigint[])`,
     lanes: target.oneLane ? 1 : LANES,
+    itself: shape.references.some(({ itself }) => itself),
   };
 }
 
@@ -73,6 +75,7 @@ function writeMissing(shape: Shape, table: string): { reactivate: string; reinse
   const { target, tenantId, lockKey } = request;
   const from = `${table} p join ${missingTable(lockKey)} m using (_record)`;
   const range = 'p._place between $1 and $2';
+  const chosen = `${range} and ($3::bigint[] is null or p._record = any($3::bigint[]))`;
   const set = Object.keys(missing.sets).map((name) => `${quoteName(name)} = m.${quoteName('r_' + name)}`);
   // What the table computes it computes again.
   const columns = missing.columns.filter((name) => !target.columns.find((c) => c.name === name)!.generated);
@@ -85,12 +88,12 @@ function writeMissing(shape: Shape, table: string): { reactivate: string; reinse
       set.length === 0
         ? `select '{}'::bigint[]`
         : `with w as (update ${target.name} t set ${set.join(', ')} from ${from}
-             where ${range} and p._decision = 'reactivate' and ${keyJoin(target, tenantId, 'p')}
+             where ${chosen} and p._decision = 'reactivate' and ${keyJoin(target, tenantId, 'p')}
                and (p._forced or not (${reactivated(shape, 't')})) returning p._record)
            select coalesce(array_agg(_record), '{}') from w`,
     reinsert: `with w as (insert into ${target.name} (${columns.map(quoteName).join(', ')}) overriding system value
           select ${columns.map((name) => `m.${quoteName('r_' + name)}`).join(', ')} from ${from}
-          where ${range} and p._decision = 'reinsert' and m._record between ${bound('min')} and ${bound('max')} order by p._place
+          where ${chosen} and p._decision = 'reinsert' and m._record between ${bound('min')} and ${bound('max')} order by p._place
           on conflict (${arbiterOf(target)}) do nothing returning ${keys.map((key) => `${key.expression} as ${key.name}`).join(', ')})
         select coalesce(array_agg(p._record), '{}') from ${table} p join w on ${keys.map((key) => `w.${key.name} = p.${key.name}`).join(' and ') || 'true'}
         where ${range} and p._decision = 'reinsert'`,
@@ -392,7 +395,7 @@ export interface RevertConflict {
   referencedBy: string | null;
 }
 
-/** Conflicts of a revert behind `after` (a place), in the order of the keys; none before it is planned. */
+/** Conflicts of a revert behind `after` (a place), in the order of their places; none before it is planned. */
 export async function listConflicts(
   pool: pg.Pool,
   page: { lockKey: number; importId: string; revert: number; after: number; limit: number },

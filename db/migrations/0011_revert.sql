@@ -265,10 +265,13 @@ end $$;
 create function waybill.undo(p_program jsonb, p_kind text, b waybill.revert_batches, inout r waybill.revert_receipts)
 language plpgsql as $$
 declare
+  itself constant boolean := coalesce((p_program ->> 'itself')::boolean, false);
   w record;
   c record;
   f jsonb;
   planned bigint[];
+  rest bigint[];
+  back bigint[] := '{}';
   broken bigint[] := '{}';
   one bigint;
 begin
@@ -280,24 +283,31 @@ begin
   if p_program ->> 'lock' is not null then
     execute p_program ->> 'lock' using b.first_place, b.last_place;
   end if;
-  select * into w from waybill.write_range(p_program ->> p_kind, b.first_place, b.last_place, null, b.revert, b.batch,
-    p_kind = 'reinsert');
-  for f in select * from jsonb_array_elements(w.failures) loop
-    execute p_program ->> 'record_of' into one using (f ->> 'seq')::bigint;
-    if f ->> 'code' = 'reference_missing' and p_kind = 'remove' then
-      r.skipped := r.skipped + waybill.note_revert(b.import_id, b.revert, array[one], 'skipped', 'referenced',
-        'Something refers to this record.');
-    else
-      r.failed := r.failed + waybill.note_revert(b.import_id, b.revert, array[one], 'failed', f ->> 'code', f ->> 'message');
-    end if;
-    broken := broken || one;
+  -- Where the table refers to itself: what was held by others, or came before its parent, is tried again with them.
+  loop
+    select * into w from waybill.write_range(p_program ->> p_kind, b.first_place, b.last_place, rest, b.revert, b.batch,
+      p_kind = 'reinsert');
+    back := back || w.back;
+    for f in select * from jsonb_array_elements(w.failures) loop
+      continue when itself and cardinality(w.back) > 0 and (f ->> 'again')::boolean;
+      execute p_program ->> 'record_of' into one using (f ->> 'seq')::bigint;
+      if f ->> 'code' = 'reference_missing' and p_kind = 'remove' then
+        r.skipped := r.skipped + waybill.note_revert(b.import_id, b.revert, array[one], 'skipped', 'referenced',
+          'Something refers to this record.');
+      else
+        r.failed := r.failed + waybill.note_revert(b.import_id, b.revert, array[one], 'failed', f ->> 'code', f ->> 'message');
+      end if;
+      broken := broken || one;
+    end loop;
+    rest := waybill.without(planned, back || broken);
+    exit when not itself or cardinality(w.back) = 0 or cardinality(rest) = 0;
   end loop;
   if p_kind = 'remove' then
-    r.removed := r.removed + cardinality(w.back);
+    r.removed := r.removed + cardinality(back);
   else
-    r.restored := r.restored + cardinality(w.back);
+    r.restored := r.restored + cardinality(back);
   end if;
-  planned := waybill.without(planned, w.back || broken);
+  planned := rest;
   if cardinality(planned) > 0 then
     execute p_program ->> 'classify' into c using b.first_place, b.last_place, planned;
     if p_kind = 'remove' then
