@@ -67,20 +67,30 @@ function within(
     .join('');
 }
 
+/**
+ * Staged rows `s` in the words of the target, for expressions that speak of its columns. With their collations: under
+ * another one lower() may be another text, and a range of keys another range.
+ */
+export function asTarget(target: Target, fields: WrittenField[], tenantId: string): string {
+  const staged = new Set(fields.map(({ column }) => column));
+  return target.columns
+    .map((column) => {
+      const name = quoteName(column.name);
+      if (column.name === 'tenant_id') return `${quoteText(tenantId)}::${column.type} as ${name}`;
+      if (!staged.has(column.name)) return `null::${column.type} as ${name}`;
+      return `s.${quoteName('v_' + column.name)}${column.collation === null ? '' : ` collate ${column.collation}`} as ${name}`;
+    })
+    .join(', ');
+}
+
 /** Staged rows with the key as the target's index has it: its expressions speak of the target's columns. */
 function keyed({ lockKey, incarnation, tenantId, target, fields, source }: Deciding, from?: string): string {
   const rows = source ?? stagingTables(lockKey, incarnation).rows;
-  const byColumn = new Map(fields.map((field) => [field.column, field]));
-  const asTarget = target.columns.map((column) => {
-    const name = quoteName(column.name);
-    if (column.name === 'tenant_id') return `${quoteText(tenantId)}::${column.type} as ${name}`;
-    return `${byColumn.has(column.name) ? `s.${quoteName('v_' + column.name)}` : `null::${column.type}`} as ${name}`;
-  });
   // OFFSET 0: the key is computed once a row, not again for each condition on it.
   const keys = planKey(target).map((key) => `(${key.expression}) as ${key.name}`);
   const values = fields.map((field) => quoteName('v_' + field.column));
   return `select ${[...keys, '_record, _line, _offset, _bytes, _blocked, _issues, _raw', ...values].join(', ')}
-    from (select ${['s.*', ...asTarget].join(', ')} from ${from ?? `${rows} s`}) s offset 0`;
+    from (select s.*, ${asTarget(target, fields, tenantId)} from ${from ?? `${rows} s`}) s offset 0`;
 }
 
 /** A sample of the staged keys, of which the middle one parts the work; as one array of texts. */

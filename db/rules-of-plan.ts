@@ -4,6 +4,7 @@ import type { Severity } from '../intake/rules/types.ts';
 import type { WrittenField } from './apply-program.ts';
 import { quoteName, quoteText } from './connect.ts';
 import { findDataset } from './datasets.ts';
+import { asTarget } from './plan-statements.ts';
 import { stagingTables } from './staging.ts';
 import { describeTarget, keyJoin, planKey, type Target } from './target.ts';
 
@@ -262,18 +263,6 @@ function onceStatement(
       where ${keys.map(({ name }) => `k.${name} is not null`).join(' and ')}
       window w as (partition by ${names})) s
     where s._times > 1`;
-}
-
-/** Staged rows `s` in the words of the target, for expressions that speak of its columns. */
-function asTarget(target: Target, fields: WrittenField[], tenantId: string): string {
-  const staged = new Set(fields.map(({ column }) => column));
-  return target.columns
-    .map((column) => {
-      const name = quoteName(column.name);
-      if (column.name === 'tenant_id') return `${quoteText(tenantId)}::${column.type} as ${name}`;
-      return `${staged.has(column.name) ? `s.${quoteName('v_' + column.name)}` : `null::${column.type}`} as ${name}`;
-    })
-    .join(', ');
 }
 
 /** Of rows with one value and several keys the first is right and the others are not; rows of one key are one record. */

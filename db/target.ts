@@ -12,6 +12,8 @@ export interface TargetColumn {
   default: string | null;
   /** Computed by the table from the others. */
   generated: boolean;
+  /** As SQL; null where it is the database's own. */
+  collation: string | null;
   /** What the reader has to keep to so that the column can hold every value it lets pass. */
   shape: ColumnShape;
 }
@@ -163,14 +165,17 @@ export async function describeTarget(
     name: `${quoteName(schema)}.${quoteName(table)}`,
     schema,
     table,
-    columns: columns.map(({ name, type, typeName, labels, notNull, generated, default: fallback }) => ({
-      name,
-      type,
-      notNull,
-      default: fallback,
-      generated,
-      shape: shapeOf(typeName, type, labels),
-    })),
+    columns: columns.map(
+      ({ name, type, typeName, labels, notNull, generated, collation, default: fallback }) => ({
+        name,
+        type,
+        notNull,
+        default: fallback,
+        generated,
+        collation,
+        shape: shapeOf(typeName, type, labels),
+      }),
+    ),
     // A domain's own checks are none of a plan's business, which holds blocked rows as well.
     key: index.key.map((part) => ({
       ...part,
