@@ -2,12 +2,18 @@ import { showDataset } from '#lib/services/datasets.ts';
 import { listProfiles, showProfile } from '#lib/services/profiles.ts';
 import type { PageLoad } from './$types';
 
-export const load: PageLoad = async ({ fetch, params, url }) => {
+export const load: PageLoad = async ({ fetch, params, parent, url }) => {
   const asked = Number(url.searchParams.get('version')) || undefined;
   const [dataset, { profile }, all] = await Promise.all([
     showDataset(params.dataset, { fetch }),
     showProfile(params.dataset, params.name, asked, { fetch }),
     listProfiles(params.dataset, { fetch }),
   ]);
-  return { dataset, profile, summary: all.find(({ name }) => name === params.name) ?? null };
+  const { session } = await parent();
+  return {
+    dataset,
+    profile,
+    summary: all.find(({ name }) => name === params.name) ?? null,
+    operator: session?.role !== 'viewer',
+  };
 };
