@@ -28,6 +28,8 @@ async function freePort(): Promise<number> {
 export async function startInstance(): Promise<Instance> {
   const data = mkdtempSync(join(tmpdir(), 'waybill-e2e-'));
   const env: NodeJS.ProcessEnv = { ...process.env, WAYBILL_DATA: data, PORT: String(await freePort()) };
+  // None of the usual ports: another instance that starts at this moment would find the same ones free.
+  writeFileSync(join(data, 'ports.json'), JSON.stringify({ postgres: 0, temporal: 0, temporalUi: 0, s3: 0 }));
   // A scanner as its simplest: a program that knows one virus.
   const scanner = join(data, 'scanner');
   writeFileSync(
