@@ -402,7 +402,7 @@ describe('rows', () => {
           expect(rows.map(({ fields }) => fields)).toEqual(records);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 60 },
     );
   });
 

@@ -44,12 +44,14 @@ export function* scanSegment(range: Range): Generator<RecordScanner, void, void>
 class SegmentReader {
   readonly scanner: RecordScanner;
   private readonly segment: Segment;
+  private readonly rows: boolean;
   private readonly file: number;
   private position: number;
   private ended = false;
 
   constructor({ path, segment, dialect, columns, maxRecordBytes }: Range) {
     this.segment = segment;
+    this.rows = dialect.rows === true;
     this.position = segment.start;
     this.scanner = recordScanner({
       dialect,
@@ -88,6 +90,7 @@ class SegmentReader {
     this.position += read;
     if (read > 0) return scanner.commit(read);
     this.ended = true;
+    if (!this.rows) scanner.dropEndMark();
     scanner.finish();
   }
 }

@@ -27,7 +27,7 @@ export function rejectionMessage(scanner: RecordScanner, columns: number): strin
     case 'too_many_columns':
       return `This row has ${fields} columns, the file has ${columns}. A delimiter inside a value needs quotes around it.`;
     case 'unclosed_quote':
-      return `A quote that opens on line ${scanner.openLine} is never closed. Close it, or double it where it is meant as a character.`;
+      return `A value that opens with a quote on line ${scanner.openLine} does not end with one: no quote closes it, or only one that belongs to a later row. Close it, or double the quote where it is meant as a character.`;
     case 'record_too_large':
       return `The row that begins on line ${line} is larger than a row may be (${scanner.length} bytes).`;
     case 'stray_quote':

@@ -52,7 +52,7 @@ export const MAX_RECORD_BYTES = 1024 * 1024;
 const HEAD_BYTES = 64 * 1024;
 const PUSH_BYTES = 256 * 1024;
 /** Where the number of columns is not known yet, so many fields of a record are told apart: as many as a sheet has. */
-const MAX_FIELDS = 16_384;
+export const MAX_FIELDS = 16_384;
 
 /** So many lines below an unclosed quote are looked at to tell where it ends. */
 const DOUBTED_LINES = 200;
@@ -64,6 +64,7 @@ const MOST_MISSES = 8;
 const REST_RECORDS = 256;
 
 const LF = 10;
+const END_MARK = 0x1a;
 const CR = 13;
 
 export interface ScannerOptions {
@@ -228,6 +229,13 @@ export class RecordScanner {
   /** A copy of what is held from the last record on, at most so many bytes. */
   ahead(most: number): Buffer {
     return Buffer.from(this.window.subarray(this.start, Math.min(this.to, this.start + most)));
+  }
+
+  /** A mark of the file's end (0x1A, as DOS wrote it) is no part of the last record. Before `finish`; true if there was one. */
+  dropEndMark(): boolean {
+    const held = this.to;
+    this.to = this.pos + withoutEndMark(this.window.subarray(this.pos, this.to)).length;
+    return this.to < held;
   }
 
   finish(): void {
@@ -756,6 +764,13 @@ export class RecordScanner {
     this.skipping = false;
     return true;
   }
+}
+
+/** The bytes of a file's end without the mark that DOS put there. */
+export function withoutEndMark(bytes: Buffer): Buffer {
+  let to = bytes.length;
+  while (to > 0 && bytes[to - 1] === END_MARK) to--;
+  return bytes.subarray(0, to);
 }
 
 /** The end of the last complete UTF-8 character: what a chunk's end cut in two is judged with the next chunk. */

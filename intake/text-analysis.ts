@@ -4,7 +4,15 @@ import { emptyFile } from './container.ts';
 import { detectDialect, dialectOf, readHead, type HeadRecord, type Sample } from './dialect.ts';
 import { findHeader, nameColumns, ShapeTally, typeColumns, typeOf } from './header.ts';
 import { recordScanner } from './scan-uncommon.ts';
-import { ESCAPED, fieldText, OK, recordTexts, type RecordScanner } from './scan.ts';
+import {
+  ESCAPED,
+  fieldText,
+  MAX_FIELDS,
+  OK,
+  recordTexts,
+  withoutEndMark,
+  type RecordScanner,
+} from './scan.ts';
 import { findFooter, findSecondTable, FOOTER_RECORDS } from './table-end.ts';
 import { TableWatch, type Place } from './table-watch.ts';
 import {
@@ -75,6 +83,8 @@ export class TextAnalysis {
   private readonly fixedDialect: Dialect | null;
   private head: Buffer[] = [];
   private headBytes = 0;
+  /** Is there a line's end in it? */
+  private lineEnds = false;
   private scanner: RecordScanner | null = null;
   private dialect: Dialect = dialectOf(',', '"');
   private header: string[] | null = null;
@@ -127,13 +137,19 @@ export class TextAnalysis {
     if (this.scanner) return this.feed(this.scanner, chunk, 0);
     this.head.push(Buffer.from(chunk));
     this.headBytes += chunk.length;
-    if (this.headBytes >= HEAD_BYTES) this.begin(false);
+    if (this.headBytes < HEAD_BYTES) return;
+    this.lineEnds ||= this.head.some((bytes) => bytes.includes(10) || bytes.includes(13));
+    if (this.lineEnds || this.fixedDialect) this.begin(false);
+    else if (this.headBytes > this.limits.maxRecordBytes) throw firstLineTooLong(this.limits.maxRecordBytes);
   }
 
   end(): Found {
     const scanner = this.scanner ?? this.begin(true);
+    if (!this.dialect.rows && scanner.dropEndMark()) this.warnings.push(END_MARK_SKIPPED);
     scanner.finish();
     this.drain(scanner);
+    if (this.width >= MAX_FIELDS && this.records > 0 && this.rejected === this.records)
+      throw tooManyColumns();
     const late = this.watch?.finish();
     if (late) this.cutOff(late);
     else if (this.watch) this.findLateFooter();
@@ -173,7 +189,8 @@ export class TextAnalysis {
     const from = bom + (separator ? separator[0].length : 0);
     const firstLine = separator ? 2 : 1;
     this.separated = separator !== null;
-    const text = bytes.subarray(from);
+    const ends = whole && this.fixedDialect?.rows !== true;
+    const text = ends ? withoutEndMark(bytes.subarray(from)) : bytes.subarray(from);
     const options =
       separator && this.options.delimiter === undefined
         ? { ...this.options, delimiter: separator[1] }
@@ -366,7 +383,7 @@ export class TextAnalysis {
     if (this.options.keepFooter) return;
     const place = this.placeInTail();
     if (!place) return;
-    const bytes = this.tail.from(place.offset);
+    const bytes = withoutEndMark(this.tail.from(place.offset));
     const tail = readHead(bytes, true, this.dialect, Infinity, place.offset, place.line, this.width);
     const found = findFooter(tail, this.width, tail.slice(0, -FOOTER_RECORDS));
     const footer = tail[found];
@@ -553,7 +570,8 @@ export class TextAnalysis {
         message: `${this.preambleRows === 1 ? 'The first line was skipped: it stands' : `The first ${this.preambleRows} lines were skipped: they stand`} above the table.`,
       });
     }
-    const renamed = this.header ? names.filter(({ name, original }) => name !== original.trim()).length : 0;
+    const given = this.header !== null || this.names !== null;
+    const renamed = given ? names.filter(({ name, original }) => name !== original.trim()).length : 0;
     if (renamed > 0) {
       this.warnings.push({
         code: 'columns_renamed',
@@ -564,6 +582,24 @@ export class TextAnalysis {
 }
 
 const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
+const END_MARK_SKIPPED: FileWarning = {
+  code: 'end_mark_skipped',
+  message:
+    'The file ends with an end mark as old programs write it (0x1A). It was left out: it is no part of the last row.',
+};
+
+const firstLineTooLong = (most: number) =>
+  new FileError(
+    'first_line_too_long',
+    `The first line of the file is longer than a row may be (${most} bytes), so that no columns can be told. If the rows end with something else than a line break, put line breaks there; else export the file again.`,
+  );
+
+const tooManyColumns = () =>
+  new FileError(
+    'too_many_columns',
+    `The file has more than ${MAX_FIELDS} columns, which is the most that can be read. Leave out what is not needed, or divide it into files of fewer columns.`,
+  );
+
 const NO_NAME: Buffer = Buffer.alloc(0);
 
 /** What the columns of the head hold, `text` where that is anything. */

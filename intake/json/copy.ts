@@ -63,6 +63,12 @@ function resultOf(
     const has = arrays.length > 0 ? ` It has: ${arrays.map(({ path }) => path).join(', ')}.` : '';
     throw new FileError('no_sheet', `The file has no array of records "${input.array}".${has}`);
   }
+  if (chosen !== null && arrays.filter(({ path }) => path === chosen).length > 1) {
+    throw new FileError(
+      'json_array_twice',
+      `The file has two arrays of the name "${chosen}", and nobody knows whether both are meant. Give each a name of its own, or put their records into one.`,
+    );
+  }
   if (columns.length === 0 && records > 0) {
     throw new FileError(
       'json_not_objects',

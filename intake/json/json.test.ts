@@ -120,6 +120,23 @@ describe('records of JSON', () => {
     expect([found.manifest.type, found.rows]).toEqual([type, rows]);
   });
 
+  it('may begin with an object that holds nothing', async () => {
+    const found = await read('{}\n{"a":1}\n{"a":2}\n');
+    expect([found.manifest.type, found.names, found.rows]).toEqual(['ndjson', ['a'], [[''], ['1'], ['2']]]);
+  });
+
+  it('have a column each for a name with a point and for a nested one, and it is said', async () => {
+    const found = await read('{"a":{"b":1},"a.b":2}\n{"a.b":4,"a":{"b":3}}\n');
+    expect([found.names, found.rows, warnings(found)]).toEqual([
+      ['a.b', 'a.b_2'],
+      [
+        ['1', '2'],
+        ['3', '4'],
+      ],
+      ['columns_renamed'],
+    ]);
+  });
+
   it('in an object are proposed, and named like a sheet', async () => {
     const text =
       '{"meta":{"tags":["x"],"page":1},"data":{"items":[{"a":1},{"a":2}],"others":[{"b":3}],"none":[]}}';
@@ -262,6 +279,15 @@ describe('rejected with a reason', () => {
     expect(codes(found)).toEqual([[3, 'invalid_bytes']]);
   });
 
+  it('nested too deep, with what to do', async () => {
+    const deep = `{"a":${'['.repeat(100)}${']'.repeat(100)}}`;
+    const [rejected] = (await read(`{"a":1}\n${deep}\n`)).rejects;
+    expect(rejected).toMatchObject({
+      line: 2,
+      message: expect.stringMatching(/64 levels\. Export it with fewer/u),
+    });
+  });
+
   it('an element of an array, by its number', async () => {
     expect(codes(await read('[{"a":1},{"a":"\\u0000"},7,{"a":2}]'))).toEqual([
       [2, 'nul_byte'],
@@ -275,6 +301,7 @@ describe('files that are no table', () => {
     ['cut off', '[{"a":1},{"a":2}', 'truncated_json'],
     ['cut off in a record', '[{"a":1},{"a":"', 'truncated_json'],
     ['not separated', '[{"a":1}{"a":2}]', 'broken_json'],
+    ['the same array twice', '{"rows":[{"a":1}],"rows":[{"a":2}]}', 'json_array_twice'],
     ['arrays of arrays', '[[1,2],[3,4]]', 'json_not_objects'],
     ['nothing in it', '[]', 'empty_file'],
     [

@@ -186,7 +186,10 @@ export class JsonReader {
   }
 
   protected tooDeep(): Fault {
-    return new Fault(TOO_DEEP, `This record is nested deeper than ${MAX_DEPTH} levels.`);
+    return new Fault(
+      TOO_DEEP,
+      `This record is nested deeper than ${MAX_DEPTH} levels. Export it with fewer, or without what is nested so deep.`,
+    );
   }
 }
 

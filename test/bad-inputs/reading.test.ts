@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { inspectFile } from '../../intake/inspect.ts';
 import { scanSegment } from '../../intake/parse-segment.ts';
 import type { InspectLimits } from '../../intake/receive.ts';
+import { rejectionMessage } from '../../intake/rejections.ts';
 import { OK, recordTexts, REJECT_CODES } from '../../intake/scan.ts';
 import type { FileOptions, Manifest } from '../../intake/types.ts';
 import { encodeAs } from '../encode.ts';
@@ -19,6 +20,7 @@ interface Read {
   records: string[][];
   rejects: string[];
   warnings: string[];
+  messages: string[];
 }
 
 async function read(
@@ -41,17 +43,21 @@ async function read(
   });
   const records: string[][] = [];
   const rejects: string[] = [];
+  const messages: string[] = [];
   const { columns, canonicalDialect: dialect, maxRecordBytes } = manifest;
   for (const segment of manifest.segments) {
     const from = manifest.canonical === 'raw' ? path : canonicalPath;
     for (const scanner of scanSegment({ path: from, segment, dialect, columns, maxRecordBytes })) {
       if (scanner.status === OK) records.push(recordTexts(scanner, dialect));
-      else rejects.push(`${scanner.line} ${REJECT_CODES[scanner.status]}`);
+      else {
+        rejects.push(`${scanner.line} ${REJECT_CODES[scanner.status]}`);
+        messages.push(rejectionMessage(scanner, columns.length));
+      }
     }
   }
   expect([manifest.rows, manifest.rejected]).toEqual([records.length, rejects.length]);
   expect(JSON.stringify(records)).not.toContain('\uFFFD');
-  return { manifest, records, rejects, warnings: manifest.warnings.map(({ code }) => code) };
+  return { manifest, records, rejects, warnings: manifest.warnings.map(({ code }) => code), messages };
 }
 
 const refusal = (content: string | Buffer, name?: string, limits?: InspectLimits): Promise<string> =>
@@ -163,6 +169,41 @@ describe('what is rejected alone', () => {
       ['3 record_too_large'],
     ]);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024 * 1024);
+  });
+  it('a first line without an end, with what to do', async () => {
+    await expect(read(`id,${'x'.repeat(1_200_000)}\n1,2\n`)).rejects.toMatchObject({
+      code: 'first_line_too_long',
+      message: expect.stringMatching(/put line breaks there/u),
+    });
+    const whole = await read(`id,${'x'.repeat(700_000)}\n1,2\n`, { options: { headerRow: 0 } });
+    expect([whole.records.length, whole.rejects]).toEqual([2, []]);
+  });
+  it('more columns than can be read, with what to do', async () => {
+    const line = (width: number) => `${Array.from({ length: width }, (_, n) => n).join(';')}\n`;
+    const options = { headerRow: 1, delimiter: ';' };
+    await expect(read(line(16_385).repeat(3), { options })).rejects.toMatchObject({
+      code: 'too_many_columns',
+    });
+    expect(
+      (await read(line(16_384) + line(16_384).replaceAll(/\d+/gu, 'x').repeat(2), { options })).records,
+    ).toHaveLength(2);
+  });
+  it('an end mark of DOS is no part of the last row', async () => {
+    const rows = Array.from({ length: 40_000 }, (_, n) => `${n},name ${n}\n`).join('');
+    for (const text of ['id,name\n1,a\n2,b\n\x1A', 'id,name\n1,a\n2,b\x1A', `id,name\n${rows}\x1A\x1A`]) {
+      const found = await read(text);
+      expect([found.rejects, found.warnings]).toEqual([[], ['end_mark_skipped']]);
+      expect(JSON.stringify(found.records.at(-1))).not.toContain('001a');
+    }
+    expect((await read('name\nx\ny\n\x1A')).records).toEqual([['x'], ['y']]);
+    expect((await read('id,name\n1,a\x1A\n2,b\n')).records[0]).toEqual(['1', 'a\x1A']);
+  });
+  it('a quote that only a later row closes: the sentence holds of that too', async () => {
+    const found = await read('id,a,b\n1,"x,y\n2,"p",q\n3,r,s\n');
+    expect(found.rejects).toEqual(['2 unclosed_quote']);
+    expect(found.messages[0]).toMatch(
+      /^A value that opens with a quote on line 2 does not end with one: .* a later row/u,
+    );
   });
   it('ragged rows, short and long', async () => {
     const found = await read('a,b,c\n1,x,y\n2,x\n3,x,y,z\n4,x,y\n');
