@@ -169,9 +169,7 @@ it('reads keys in the collation of their column, also where two connections shar
   await pool.query(`insert into public.codes select ${key}, 1 ${all}`);
   const into = { schema: 'public', table: 'codes', index: 'codes_key', key: 'code' };
   const run = await stageRows(pool, 40_000, { mode: 'update', columns: ['n'], into }, async (table) => {
-    await pool.query(
-      `insert into ${table} select n, n + 1, 0, 0, false, null, null, ${key}, 2 ${all}`,
-    );
+    await pool.query(`insert into ${table} select n, n + 1, 0, 0, false, null, null, ${key}, 2 ${all}`);
   });
   expect((await makePlan(pool, run.request)).counts).toMatchObject({ updates: 40_000, blocked: 0 });
   await stop(run);
