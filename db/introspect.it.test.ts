@@ -4,7 +4,7 @@ import { NoKey, proposeDataset } from '../datasets/introspect.ts';
 import { createTestDatabase, type TestDatabase } from '../test/database.ts';
 import { connectPool } from './connect.ts';
 import { readTable } from './introspect.ts';
-import { describeTarget, TargetRefused } from './target.ts';
+import { arbiterOf, describeTarget, keyJoin, TargetRefused } from './target.ts';
 
 let database: TestDatabase;
 let owner: pg.Client;
@@ -235,4 +235,21 @@ describe('tables that are no targets', () => {
       /tenant_id/,
     );
   });
+});
+
+it('finds records by a key index of another collation than its column, and writes by it', async () => {
+  await make(
+    `create table public.labels (code text, part text, label text);
+     create unique index labels_key on public.labels (code collate "und-x-icu", (part || '') collate "C");
+     insert into public.labels select 'c' || n, 'p', 'x' from generate_series(1, 1000) n`,
+    'public.labels',
+  );
+  const target = await describeTarget(pool, 'public', 'labels', 'labels_key', 'default');
+  await owner.query(
+    `insert into public.labels values ('c1', 'p', 'y') on conflict (${arbiterOf(target)}) do nothing`,
+  );
+  const { rows } = await owner.query<{ 'QUERY PLAN': string }>(
+    `explain select from public.labels t join (values ('c1'::text, 'p'::text)) p (_k1, _k2) on ${keyJoin(target, 'default', 'p')}`,
+  );
+  expect(rows.map((row) => row['QUERY PLAN']).join('\n')).toMatch(/Index Cond: .*code.* AND .*part/);
 });

@@ -89,7 +89,12 @@ async function dropValues(pool: pg.Pool, { importId, lockKey }: Ended): Promise<
 async function dropLedger(pool: pg.Pool, { importId, lockKey }: Ended): Promise<void> {
   await withTransaction(pool, async (client) => {
     await client.query(`set local lock_timeout = '5s'`);
-    await client.query('select from waybill.lock_import($1)', [importId]);
+    // Opened again since it was found?
+    const found = await client.query<{ ended: boolean }>(
+      `select finished_at is not null and status <> 'reverting' as ended from waybill.lock_import($1)`,
+      [importId],
+    );
+    if (!found.rows[0]?.ended) return;
     await dropTables(client, [
       planTable(lockKey),
       imagesTable(lockKey),

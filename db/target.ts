@@ -19,8 +19,10 @@ export interface TargetColumn {
 }
 
 export interface KeyPart {
-  /** As the unique index has it: a column's quoted name or an expression over columns. */
+  /** As the unique index has it, with its collation: a column's quoted name or an expression over columns. */
   expression: string;
+  /** It names a collation: not the database's own, and perhaps not the column's. Under another one no index is found. */
+  collated: boolean;
   /** The column, where the part is one. */
   column: string | null;
   type: string;
@@ -116,9 +118,11 @@ export async function describeTarget(
     await client.query<{ usable: boolean; folds: boolean; key: KeyPart[] }>(
       `select exists (select from pg_collation l where l.oid = any(x.indcollation) and not l.collisdeterministic) as folds,
           x.indisunique and x.indisvalid and x.indisready and x.indimmediate and x.indpred is null as usable,
-         (select json_agg(json_build_object('expression', pg_get_indexdef(x.indexrelid, n, true),
-            'column', a.attname, 'type', format_type(k.atttypid, k.atttypmod)) order by n)
+         (select json_agg(json_build_object('column', a.attname, 'type', format_type(k.atttypid, k.atttypmod), 'collated', said,
+            'expression', case when not said then part when a.attname is null then '(' || part || ')' else part end
+              || case when said then ' collate ' || x.indcollation[n - 1]::regcollation else '' end) order by n)
           from generate_series(1, x.indnkeyatts) n
+          cross join lateral (select pg_get_indexdef(x.indexrelid, n, true) as part, x.indcollation[n - 1] not in (0, 100) as said) p
           join pg_attribute k on k.attrelid = x.indexrelid and k.attnum = n
           left join pg_attribute a on a.attrelid = x.indrelid and a.attnum = x.indkey[n - 1]) as key
        from pg_index x join pg_class c on c.oid = x.indexrelid
@@ -195,7 +199,9 @@ export const turnOf = (target: Target, tenantId: string): string =>
 
 /** What an insert names to meet the key's own index: its columns, and expressions in parentheses. */
 export const arbiterOf = (target: Target): string =>
-  target.key.map((part) => (part.column === null ? `(${part.expression})` : part.expression)).join(', ');
+  target.key
+    .map(({ column, collated, expression }) => (column !== null || collated ? expression : `(${expression})`))
+    .join(', ');
 
 /** `t."tenant_id" = 'x' and lower(t.sku) = p._k1 ...`: finds a plan row's record through the key's own index. */
 export function keyJoin(target: Target, tenantId: string, planAlias: string): string {
