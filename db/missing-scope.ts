@@ -99,7 +99,7 @@ export async function keepOwn(
        array(select r.revert from waybill.reverts r where r.import_id = i.import_id and r.planned_at is not null order by 1) as reverts
      from waybill.imports i join waybill.imports m on m.import_id = $1 and i.turn = m.turn
      where i.import_id <> $1 and to_regclass('stage.plan_' || i.lock_key) is not null
-       and exists (select from waybill.receipts r where r.import_id = i.import_id) order by i.lock_key`,
+       and exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated > 0) order by i.lock_key`,
     [importId, by.profile, by.syncId],
   );
   const names = keys.map(({ name }) => name);
