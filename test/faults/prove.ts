@@ -154,7 +154,13 @@ export const breakages: Case[] = [
       {
         submit: async (file) => {
           // Between staging and planning the run asks for its turn.
-          Object.assign(hold, await barrier(instance, 'lock table waybill.turns in share mode'));
+          Object.assign(
+            hold,
+            await barrier(
+              instance,
+              `select from waybill.turns where turn like 'catalog.products%' for update`,
+            ),
+          );
           return { upload_id: await instance.submit(file) };
         },
       },
