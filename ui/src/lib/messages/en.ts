@@ -283,6 +283,9 @@ export const en = {
     constantValue: 'Value for every row',
     format: 'Format',
     anyFormat: 'as it reads',
+    pattern: 'a pattern …',
+    patternParts:
+      'Year yyyy or yy, month MM, M or MMM, day dd or d, hour HH, minute mm, second ss; other letters in quotes.',
     changed: 'chosen by you',
     sure: (percent: number) => `${percent}% sure`,
     confirm: 'Confirm and go on',
@@ -327,6 +330,8 @@ export const en = {
     takeSuggestions: 'Take what is suggested',
     suggested: (word: string) => `${word}, suggested`,
     times: (n: number) => `${number(n)} ×`,
+    unlisted: (n: number) =>
+      count(n, 'One cell has yet another word.', `${number(n)} cells have yet other words.`),
     truths: { true: 'yes', false: 'no' } as Record<string, string>,
     driftKinds: {
       gone: (header: string) => `“${header}” is gone`,

@@ -284,6 +284,9 @@ export const ja: Messages = {
     constantValue: '全行に入れる値',
     format: '書式',
     anyFormat: '自動',
+    pattern: 'パターン…',
+    patternParts:
+      '年 yyyy・yy、月 MM・M・MMM、日 dd・d、時 HH、分 mm、秒 ss。その他の文字は引用符で囲みます。',
     changed: '手動で選択',
     sure: (percent) => `確度 ${percent}%`,
     confirm: '確定して続ける',
@@ -323,6 +326,7 @@ export const ja: Messages = {
     takeSuggestions: '提案どおりにする',
     suggested: (word) => `${word}（提案）`,
     times: (n) => `${number(n)} 件`,
+    unlisted: (n) => `ほかの語があるセル: ${number(n)} 件`,
     truths: { true: 'はい', false: 'いいえ' },
     driftKinds: {
       gone: (header) => `「${header}」がありません`,

@@ -78,6 +78,13 @@ describe('confirmed', () => {
     expect(confirmed({ note: withColumn(choices['note']!, 1) })).toEqual([{ field: 'note', column: 1 }]);
   });
 
+  it('carries a pattern of dates once there is one', () => {
+    const note = withFormat(choices['note']!, { date: undefined, pattern: '' });
+    const sent = (choice: typeof note) => JSON.parse(JSON.stringify(confirmed({ note: choice })));
+    expect(sent(note)[0].format).toEqual({});
+    expect(sent(withFormat(note, { pattern: ' dd.MM.yyyy ' }))[0].format).toEqual({ pattern: 'dd.MM.yyyy' });
+  });
+
   it('carries words, formats and fixed values', () => {
     const note = withWord(withFormat(withColumn(choices['note']!, 1), { date: 'MDY' }), 'ja', 'true');
     expect(confirmed({ note, price: withConstant(choices['price']!, '5') })).toEqual([
@@ -148,8 +155,10 @@ describe('asksOf', () => {
 
   it('is silent where the person has said it', () => {
     const price = withConstant(choices['price']!, '1');
-    const note = withWord(withFormat(choices['note']!, { date: 'DMY' }), 'weg', '');
-    expect(codes({ ...choices, price, note })).toEqual([]);
+    for (const format of [{ date: 'DMY' as const }, { date: undefined, pattern: 'dd.MM.yy' }]) {
+      const note = withWord(withFormat(choices['note']!, format), 'weg', '');
+      expect(codes({ ...choices, price, note })).toEqual([]);
+    }
   });
 });
 

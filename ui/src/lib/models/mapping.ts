@@ -191,8 +191,9 @@ export function asksOf(
   for (const reading of shown.readings) {
     const format = choices[reading.field]?.format;
     const kinds = Object.keys(reading.readings[0]?.format ?? {}) as (keyof NonNullable<typeof format>)[];
-    if (!kinds.some((kind) => format?.[kind] !== undefined))
-      ask(reading.field, { code: 'ambiguous', reading });
+    // A pattern says which of its numbers is the day.
+    const said = kinds.some((kind) => format?.[kind] !== undefined) || Boolean(format?.pattern?.trim());
+    if (!said) ask(reading.field, { code: 'ambiguous', reading });
   }
   for (const [field, seen] of Object.entries(words)) {
     const choice = choices[field];
@@ -221,8 +222,10 @@ export function examples(
 
 /** The choices as the API takes them. */
 export function confirmed(choices: Choices): ConfirmedField[] {
-  return Object.values(choices).map(({ changed: _, header: __, constant, ...choice }) => ({
+  return Object.values(choices).map(({ changed: _, header: __, constant, format, ...choice }) => ({
     ...choice,
+    // A pattern that is still to be typed says nothing yet.
+    ...(format && { format: { ...format, pattern: format.pattern?.trim() || undefined } }),
     ...(choice.column === null && constant !== undefined ? { constant } : {}),
   }));
 }
