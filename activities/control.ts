@@ -66,7 +66,7 @@ export function createControlActivities(deps: ActivityDeps) {
         policy: row.policy,
         approvedWave: more.wave,
         plan: more.plan,
-        heavy: isHeavy((row.input_accepted ?? 0) + (row.input_rejected ?? 0), row.file_size ?? 0),
+        heavy: isHeavy(deps, (row.input_accepted ?? 0) + (row.input_rejected ?? 0), row.file_size ?? 0),
       };
     },
 

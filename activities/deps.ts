@@ -17,6 +17,8 @@ export interface ActivityDeps {
   throttle: Throttle;
   /** Null where the deployment has none. */
   scanner: Scanner | null;
+  /** Of each tenant one heavy import at a time; off only for the experiment that shows what it is good for. */
+  fair: boolean;
   /** Task queue of this host: who has inspected a file has it on disk. */
   hostQueue: string;
   log: Logger;

@@ -126,7 +126,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
       const answer = (rows: number, rejected: number, bytes: number) => ({
         rows,
         rejected,
-        heavy: isHeavy(rows + rejected, bytes),
+        heavy: isHeavy(deps, rows + rejected, bytes),
         hostQueue: deps.hostQueue,
       });
       if (row.manifest_key !== null)

@@ -49,7 +49,7 @@ export function createRevertControl(deps: ActivityDeps) {
           policy: row.policy,
           approvedWave: null,
           plan: null,
-          heavy: isHeavy((row.input_accepted ?? 0) + (row.input_rejected ?? 0), row.file_size ?? 0),
+          heavy: isHeavy(deps, (row.input_accepted ?? 0) + (row.input_rejected ?? 0), row.file_size ?? 0),
         },
       };
     },

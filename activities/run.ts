@@ -26,7 +26,8 @@ import type { ActivityDeps } from './deps.ts';
 /** Over either of these an import takes its tenant's slot for heavy ones. */
 const HEAVY = { rows: 100_000, bytes: 50 * 1024 * 1024 };
 
-export const isHeavy = (rows: number, bytes: number): boolean => rows > HEAVY.rows || bytes > HEAVY.bytes;
+export const isHeavy = ({ fair }: ActivityDeps, rows: number, bytes: number): boolean =>
+  fair && (rows > HEAVY.rows || bytes > HEAVY.bytes);
 
 /** What every activity of a run is called with. */
 export interface RunInput {

@@ -99,6 +99,7 @@ const deps: ActivityDeps = {
   throttle,
   scanner,
   log,
+  fair: process.env['WAYBILL_FAIRNESS'] !== 'off',
   hostQueue: `${queues.load}-${hostname()}`,
   async currentRun(workflowId) {
     try {
