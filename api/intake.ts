@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Caller } from '../db/access.ts';
-import { keyedFields } from '../datasets/profile.ts';
+import { keyedFields } from '../datasets/reader-rules.ts';
 import { findDataset } from '../db/datasets.ts';
 import { findStoredImport, type StoredImport } from '../db/imports.ts';
 import { findProfile } from '../db/profiles.ts';

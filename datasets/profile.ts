@@ -3,6 +3,7 @@ import { patternFault } from '../intake/date-pattern.ts';
 import type { MappedField, Mapping, ProfileRules } from '../intake/types.ts';
 import { missingFaults } from '../intake/missing.ts';
 import { GuardLimits, Missing } from './missing-schema.ts';
+import { keyedFields } from './reader-rules.ts';
 import type { Dataset } from './types.ts';
 
 /** How one column's numbers and dates are written. */
@@ -298,7 +299,3 @@ export function profileFaults(document: ProfileDocument, dataset: Dataset): Prof
     say('missing', fault);
   return faults;
 }
-
-/** The fields of a dataset as a scope has to know them. */
-export const keyedFields = (dataset: Dataset): { name: string; key: boolean }[] =>
-  dataset.fields.map(({ name }) => ({ name, key: dataset.key.fields.includes(name) }));
