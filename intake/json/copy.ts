@@ -7,6 +7,7 @@ import { Flattener } from './flatten.ts';
 const READ_BYTES = 256 * 1024;
 /** Rows are taken away after so much of the file: a record of few names may make a row of thousands of columns. */
 const STEP_BYTES = 32 * 1024;
+const OPEN_OBJECT = 123;
 
 export interface JsonInput {
   /** The unpacked file. */
@@ -43,8 +44,7 @@ export async function copyJson(input: JsonInput): Promise<JsonCopy> {
   for (;;) {
     const elements = await readThrough(input, shape, flattener);
     if (shape === 'document' && (elements.several || (elements.arrays.length === 0 && elements.isObject))) {
-      // Objects one after another: a line each, or over several lines each.
-      shape = elements.several && !elements.spreads ? 'lines' : 'sequence';
+      shape = 'sequence';
       flattener = new Flattener(input.maxRecordBytes);
     } else if (flattener.grew) flattener.again();
     else return resultOf(input, shape, elements, flattener);
@@ -124,7 +124,17 @@ export async function* textOf({
   }
 }
 
-/** Are most of the first lines objects as a whole? One of them may be broken. */
+/** `{"a":1}{"a":2}`: whoever writes so divides the records by nothing, and a line end means nothing. */
+function holdsSeveral(line: string): boolean {
+  let objects = 0;
+  const elements = new JsonElements('sequence', { max: line.length * 3 }, ({ bytes, from }) => {
+    if (bytes[from] === OPEN_OBJECT) objects++;
+  });
+  elements.push(Buffer.from(line));
+  return objects > 1;
+}
+
+/** Are most of the first lines objects as a whole, one each? One of them may be broken. */
 async function isLines(input: JsonInput): Promise<boolean> {
   for await (const chunk of textOf(input)) {
     const lines = chunk
@@ -133,7 +143,7 @@ async function isLines(input: JsonInput): Promise<boolean> {
       .map((line) => line.trim());
     if (lines.length > 2) lines.pop();
     const filled = lines.filter((line) => line !== '').slice(0, 50);
-    const whole = filled.filter((line) => line.startsWith('{') && line.endsWith('}'));
+    const whole = filled.filter((line) => line.startsWith('{') && line.endsWith('}') && !holdsSeveral(line));
     return filled.length > 1 && filled[0]!.startsWith('{') && whole.length > filled.length / 2;
   }
   return false;

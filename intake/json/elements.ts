@@ -64,8 +64,6 @@ export class JsonElements {
   chosen: string | null = null;
   /** The first value was an object, and another one follows it: the file is one of lines, or a sequence. */
   several = false;
-  /** The first value holds a line break outside its strings. */
-  spreads = false;
   records = 0;
 
   private readonly shape: JsonShape;
@@ -199,7 +197,6 @@ export class JsonElements {
         i++;
         continue;
       }
-      if (byte === LF && this.records === 0) this.spreads = true;
       if (isSpace(byte)) {
         i++;
         continue;
@@ -340,6 +337,8 @@ export class JsonElements {
         continue;
       }
       if (this.scalar && this.depth === 0) {
+        // Between objects that follow one another a lone comma or bracket is a record of its own, and none.
+        if (i === this.start && this.shape === 'sequence') i++;
         while (i < to && !endsScalar(bytes[i]!)) i++;
         if (i >= to) break;
         return this.endValue(bytes, i);

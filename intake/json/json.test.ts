@@ -93,6 +93,25 @@ describe('records of JSON', () => {
     expect(found.manifest.type).toBe('ndjson');
   });
 
+  it.each([
+    ['all on one line', '{"a":1}{"a":2} {"a":3}'],
+    ['two on each', '{"a":1}{"a":2}\n{"a":3}\n'],
+    ['with CR between them', '{"a":1}\r{"a":2}\r{"a":3}\r'],
+  ])('or objects with nothing between them: %s', async (_, text) => {
+    const found = await read(text);
+    expect(found).toMatchObject({ rows: [['1'], ['2'], ['3']], rejects: [] });
+    expect(found.manifest.type).toBe('json');
+  });
+
+  it('and what stands between such objects is none of them, and the end is reached', async () => {
+    const found = await read('{\n"a":1\n}\n{\n"a":2\n},\n{\n"a":3\n}\n}\n');
+    expect(found.rows).toEqual([['1'], ['2'], ['3']]);
+    expect(codes(found)).toEqual([
+      [3, 'broken_json'],
+      [5, 'broken_json'],
+    ]);
+  });
+
   it.each<[string, string, string, string[][]]>([
     ['one object alone', '{"a":1,"b":"x"}', 'json', [['1', 'x']]],
     ['one object over several lines', '{\n "a":1,\n "b":"x"\n}\n', 'json', [['1', 'x']]],
