@@ -54,6 +54,14 @@ describe('a cell', () => {
     expect(await linesOf(rows, { styles: STYLES, date1904 })).toEqual(expected);
   });
 
+  it('has its own format, and not the one that a condition calls by the same number', async () => {
+    const styles = STYLES.replace(
+      '</styleSheet>',
+      '<dxfs><dxf><numFmt numFmtId="14" formatCode="@"/></dxf></dxfs></styleSheet>',
+    );
+    expect(await linesOf('<row r="1"><c s="1"><v>45351</v></c></row>', { styles })).toEqual(['2024-02-29']);
+  });
+
   it('that is an error is an issue of its row, in a sheet only', () => {
     const rule = {
       name: 'note',

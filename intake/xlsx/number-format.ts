@@ -38,7 +38,7 @@ export function customFormat(code: string): NumberKind {
   const letters = first
     .replace(/"[^"]*"|\\.|_.|\*./gu, '')
     .replace(/\[(?!h+\]|m+\]|s+\])[^\]]*\]/giu, '')
-    .replace(/General|E[+-]/giu, '');
+    .replace(/General|G\/(?:標準|通用格式|一般|표준)|E[+-]/giu, '');
   if (/\[[hms]+\]/iu.test(letters)) return ELAPSED;
   const time = /[hs]|AM\/PM|A\/P/iu.test(letters);
   const rest = letters.replace(/AM\/PM|A\/P/giu, '');

@@ -88,15 +88,19 @@ async function formatsOf(parts: Parts, part: string): Promise<NumberKind[]> {
   const custom = new Map<number, NumberKind>();
   const ids: number[] = [];
   let inCells = false;
+  let inFormats = false;
   await parseXml(parts.read(part), {
     open: (name, attributes) => {
-      if (name === 'numFmt')
+      if (name === 'numFmts') inFormats = true;
+      // Those of conditions and table styles have numbers of their own.
+      else if (name === 'numFmt' && inFormats)
         custom.set(Number(attributes.numFmtId), customFormat(attributes.formatCode ?? ''));
       else if (name === 'cellXfs') inCells = true;
       else if (name === 'xf' && inCells) ids.push(Number(attributes.numFmtId ?? 0));
     },
     close: (name) => {
       if (name === 'cellXfs') inCells = false;
+      else if (name === 'numFmts') inFormats = false;
     },
   });
   return ids.map((id) => custom.get(id) ?? builtinFormat(id));
