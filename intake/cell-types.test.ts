@@ -36,6 +36,15 @@ describe('a column', () => {
       { date: 'DMY' },
     ],
     ['dots', ['31.01.2024', '1.2.2024'], 'date', { date: 'DMY' }],
+    ['years of two digits, which change less', ['31/01/24', '15/02/24', '05/03/25'], 'date', { date: 'DMY' }],
+    ['a first number that may be the year', ['24/01/31', '24/02/15', '24/03/05'], 'date', null],
+    ['days above the years there are', ['31/01/85', '15/02/24'], 'date', { date: 'DMY' }],
+    ['German months', ['31. Januar 2024', '1. März 2024', '5. Dez. 2023'], 'date', { date: 'YMD' }],
+    ['months between years of two digits', ['31-JAN-24', '5/Feb/23', '1.Mar.2024'], 'date', { date: 'YMD' }],
+    ['UTC', ['2024-01-31 10:20:30 UTC', '2024-02-01 00:00 GMT'], 'timestamp', { date: 'YMD' }],
+    ['phones with their countries', ['+6281234567890', '+81312345678'], 'phone', null],
+    ['signs before numbers', ['+5', '-3', '+1200'], 'integer', { decimal: '.' }],
+    ['addresses of computers', ['192.168.100.101', '10.100.200.201'], 'text', null],
     ['eras', ['令和6年1月31日', 'R6.2.29', '平成元年1月8日'], 'date', { date: 'YMD' }],
     ['halves of a day', ['1/31/2024 2:30 PM', '1/31/2024 12:00:00 AM'], 'timestamp', { date: 'MDY' }],
     ['an identifier far below', [...Array<string>(5000).fill('123'), '00123'], 'text', null],
@@ -55,6 +64,19 @@ describe('a column', () => {
 
   it('of numbers that were numbers before has points for points', () => {
     expect(typed(['1.234', '5.678'], true)).toEqual(['decimal', { decimal: '.' }]);
+  });
+
+  it.each<[string, string[], object | null]>([
+    ['all of one kind', ['1.234,50', '99,10', '5'], { decimal: ',' }],
+    ['beside a number', ['1.234,50', '99,10', '1.125'], null],
+    ['beside one among many', [...Array<string>(999).fill('99,10'), '1.125'], null],
+    ['that is a slip among numbers', [...Array<string>(999).fill('1.125'), '99,10'], { decimal: '.' }],
+    ['that may be thousands', ['1,234', '5'], null],
+    ['of thousands, beside a number', ['1,234', '5.25'], { decimal: '.' }],
+  ])('of a sheet may hold texts with a comma: %s', (_, cells, format) => {
+    const [type, found] = typed(cells, true);
+    expect(found).toEqual(format);
+    expect(['integer', 'decimal']).toContain(type);
   });
 
   const cell = fc.oneof(
@@ -199,6 +221,12 @@ describe('numbers and dates as people write them', () => {
     ['NaN', '.', null],
     ['Infinity', '.', null],
     ['-0', '.', '0'],
+    ['0,125', '.', null],
+    ['0.125', ',', null],
+    ['12,34,567.5', '.', '1234567.5'],
+    ['1,23,456,789', '.', null],
+    ['1.10.100', ',', null],
+    ['12 34 567', '.', null],
     ['0.1234567890123456789012345', '.', '0.1234567890123456789012345'],
   ])('%s', (text, decimal, expected) => {
     expect(normaliseNumber(text, decimal)).toBe(expected);
@@ -211,6 +239,7 @@ describe('numbers and dates as people write them', () => {
     ['2024-01-31T10:00:00+09', '2024-01-31T10:00:00+09:00'],
     ['2024-01-31T10:00:00,5-0330', '2024-01-31T10:00:00.5-03:30'],
     ['2024-01-31T10:00:00+99:00', null],
+    ['2024-01-31 10:00:00 UTC', '2024-01-31T10:00:00Z'],
   ])('%s', (text, expected) => {
     expect(parseTimestamp(text)).toBe(expected);
   });

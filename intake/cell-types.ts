@@ -19,7 +19,7 @@ import {
   isIsoTime,
   isUrl,
 } from './cell-bytes.ts';
-import { dateOrders, isDateWord, parseTimestamp, type DateOrder } from './dates.ts';
+import { dateOrders, isDateWord, iso, parseTimestamp, yearOf, type DateOrder } from './dates.ts';
 import { decimalMark, isCurrency, normaliseNumber } from './numbers.ts';
 import type { ColumnFormat, ColumnType } from './types.ts';
 import { EXTENSIONS, isEmail, isPhone, parseBoolean } from './words.ts';
@@ -30,7 +30,13 @@ const INTEGER = /^[+-]?(?:0|[1-9]\d{0,15})$/u;
 const PLAIN_DECIMAL = /^-?(?:0|[1-9]\d*)\.\d+$/u;
 /** May be three digits behind a point, or thousands. */
 const THOUSANDS = /^-?[1-9]\d{0,2}\.\d{3}$/u;
+const IDENTIFIER = /^(?:[+-]?0\d+|\d{17,})$/u;
+/** `+6281234567890`: nobody writes the sign before a number of so many digits. */
+const INTERNATIONAL = /^\+[1-9]\d{7,14}$/u;
+/** `192.168.100.101` is an address and no twelve digits with marks between the thousands. */
+const ADDRESS = /^(?:(?:1?\d?\d|2[0-4]\d|25[0-5])(?:\.(?!$)|$)){4}$/u;
 const URL_TEXT = /^(?:https?|ftp):\/\/\S+$/iu;
+const SHORT_YEAR = /^(\d\d)([-/.])(\d{1,2})\2(\d\d)$/u;
 const ORDERS: DateOrder[] = ['YMD', 'DMY', 'MDY'];
 /** After so many cells a column of which hardly half are of one type is text, whatever comes below. */
 const ENOUGH_CELLS = 1000;
@@ -66,6 +72,7 @@ export class TypeTally {
   private unsure = 0;
   private percent = 0;
   private readonly orders = { YMD: 0, DMY: 0, MDY: 0 };
+  private readonly shortYears = { cells: 0, first: new Set<string>(), last: new Set<string>() };
 
   /** `plainNumbers`: they were numbers before they were text (a sheet, JSON), so that their point is one. */
   constructor(plainNumbers = false) {
@@ -227,8 +234,13 @@ export class TypeTally {
     if (plain === '') return;
     this.cells++;
     if (isWords(plain)) return;
-    if (/^[+-]?0\d+$/u.test(plain) || /^\d{17,}$/u.test(plain)) this.identifier = true;
+    if (IDENTIFIER.test(plain)) this.identifier = true;
     if (/\d/u.test(plain)) {
+      if (ADDRESS.test(plain)) return;
+      if (INTERNATIONAL.test(plain)) {
+        this.counts.phone++;
+        return;
+      }
       if (this.addNumber(plain)) return;
       if (this.addDate(plain)) return;
     } else if (parseBoolean(plain) !== null) {
@@ -265,7 +277,9 @@ export class TypeTally {
     const type = this.type;
     if (type === 'decimal' || type === 'integer') {
       const { dot, comma, unsure } = this;
-      if (Math.min(dot, comma) > Math.max(dot, comma) * SLIPS) return undefined;
+      // The point of what was a number is no slip: read with a comma, 1.125 would be 1125.
+      const slips = this.plainNumbers && comma > dot ? 0 : SLIPS;
+      if (Math.min(dot, comma) > Math.max(dot, comma) * slips) return undefined;
       if (comma > dot) return { decimal: ',' };
       return dot > 0 || unsure === 0 ? { decimal: '.' } : undefined;
     }
@@ -276,9 +290,16 @@ export class TypeTally {
       const most = ORDERS.filter((order) => this.orders[order] >= dates * (1 - SLIPS));
       // Fits all: the year comes first in every cell. Fits two: nobody knows which is the day.
       const fitting = all.length > 0 ? all : most;
-      if (fitting.length === 1 || fitting.length === 3) return { date: fitting[0]! };
+      if (fitting.length === 3 || (fitting.length === 1 && !this.mayBeginWithYear(dates)))
+        return { date: fitting[0]! };
     }
     return undefined;
+  }
+
+  /** `24/01/31`, `24/02/15`: days change from row to row, years hardly. What changes less may be the year. */
+  private mayBeginWithYear(dates: number): boolean {
+    const { cells, first, last } = this.shortYears;
+    return cells === dates && first.size <= last.size;
   }
 
   private addNumber(plain: string): boolean {
@@ -294,7 +315,8 @@ export class TypeTally {
     if (!/[.,'’\s]|^[^\d]|\D$/u.test(plain) || /^0\d/u.test(plain)) return false;
     // The point of `Rp.` is none of the number's.
     const digits = plain.replace(/[A-Za-z]+\.|[^\d.,]/gu, '');
-    const mark = this.plainNumbers ? '.' : markOf(digits);
+    // What was a number has no comma: a cell with one was a text, and says how its writer writes numbers.
+    const mark = this.plainNumbers && /^\d*\.?\d*$/u.test(digits) ? '.' : markOf(digits);
     const value = normaliseNumber(plain, mark ?? '.');
     if (value === null) return false;
     if (mark === null) this.unsure++;
@@ -305,11 +327,22 @@ export class TypeTally {
     return true;
   }
 
+  /** Of two digits, it may stand first. */
+  private lookForYear(plain: string): void {
+    const [, first, , month, last] = SHORT_YEAR.exec(plain) ?? [];
+    if (first === undefined || iso(yearOf(first), Number(month), Number(last)) === null) return;
+    const years = this.shortYears;
+    years.cells++;
+    years.first.add(first);
+    years.last.add(last!);
+  }
+
   private addDate(plain: string): boolean {
     const orders = dateOrders(plain);
     if (orders.length > 0) {
       this.counts.date++;
       for (const order of orders) this.orders[order]++;
+      this.lookForYear(plain);
       return true;
     }
     if (!plain.includes(':')) return false;

@@ -89,8 +89,8 @@ function checkType(rule: CompiledRule, source: string, plain: string): { value: 
     }
     case 'date': {
       if (rule.readDate) return checkPattern(rule, plain);
-      const midnight = /[T ]0{1,2}:00(?::00(?:\.0+)?)?Z?$/u;
-      const date = parseDate(plain.replace(midnight, ''), rule.format?.date);
+      const order = rule.format?.date;
+      const date = parseDate(plain, order) ?? AT_MIDNIGHT.exec(parseTimestamp(plain, order) ?? '')?.[1];
       if (!date)
         return {
           code: 'not_date',
@@ -117,6 +117,9 @@ function checkType(rule: CompiledRule, source: string, plain: string): { value: 
       return checkPhone(rule, plain);
   }
 }
+
+/** A date that came with a time that says nothing. */
+const AT_MIDNIGHT = /^(.+)T00:00:00(?:\.0+)?Z?$/u;
 
 /** How the reader of workbooks writes dates, whatever they look like in the sheet. */
 const SHEET_DATE = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?))?$/u;

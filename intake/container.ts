@@ -127,6 +127,9 @@ export function identify(head: Buffer): Container {
 
 const WEB_PAGE = /^<(?:!doctype\s+html|html|head|body|meta|script|style|table|div|title)\b/iu;
 
+/** `<TICKER>,<DATE>`: names of columns as programs for the stock exchange write them, and no tags. */
+const NAMES_IN_BRACKETS = /^<[^<>\r\n]{1,60}>[,;\t|]/u;
+
 /** Refuses text that is made for something else than tables. */
 export function refuseForeignText(text: string): void {
   const start = text.slice(0, 2048).replace(/^(?:\s|<!--[^]*?-->)+/u, '');
@@ -136,15 +139,16 @@ export function refuseForeignText(text: string): void {
   if (/urn:schemas-microsoft-com:office:spreadsheet|progid="Excel\.Sheet"/u.test(start))
     refuse('a spreadsheet in the XML format of Excel 2003', CONVERT);
   if (/^MIME-Version:/iu.test(start)) refuse('a web archive or an e-mail', CONVERT);
+  if (NAMES_IN_BRACKETS.test(start)) return;
   if (WEB_PAGE.test(start)) {
     refuse(
       'a web page (HTML), perhaps a login page',
       'Download the file again; if it is an export called .xls, open it in Excel and save it as .xlsx or .csv.',
     );
   }
+  if (start.startsWith('{\\rtf')) refuse('a text document (RTF)', CONVERT);
   if (/^<(?:\?xml\b|[a-z][\w.:-]*(?:\s[^>]*)?>)/iu.test(start))
     refuse('an XML file', 'Export the data as .csv or .xlsx.');
-  if (start.startsWith('{\\rtf')) refuse('a text document (RTF)', CONVERT);
 }
 
 export function emptyFile(): FileError {

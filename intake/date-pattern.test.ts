@@ -125,6 +125,13 @@ describe('a field with a pattern', () => {
     });
   });
 
+  it('nor does a date without one', () => {
+    const us = compileRule({ ...rule('date', 'dd.MM.yyyy'), format: { date: 'MDY' } }, 'Day', false);
+    expect(checkCell(us, '1/31/2024 12:00:00 AM')).toEqual({ value: '2024-01-31' });
+    expect(checkCell(us, '2024-01-31T00:00:00.000Z')).toEqual({ value: '2024-01-31' });
+    expect(checkCell(us, '1/31/2024 12:00 PM')).toMatchObject({ code: 'not_date' });
+  });
+
   it('of a workbook may hold dates that are dates there', () => {
     expect(checkCell(rule('date', 'dd.MM.yyyy', true), '2026-04-05')).toEqual({ value: '2026-04-05' });
     expect(checkCell(rule('date', 'dd.MM.yyyy', true), '05.04.2026')).toEqual({ value: '2026-04-05' });

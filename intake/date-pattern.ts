@@ -1,4 +1,4 @@
-import { iso, monthNamed, zoneOf } from './dates.ts';
+import { iso, monthNamed, yearOf, zoneOf } from './dates.ts';
 
 /** A date as a pattern finds it in a text: `2026-01-31`, and the time behind it (`14:30:00`, with zone) if there is one. */
 export interface PatternDate {
@@ -89,8 +89,7 @@ export function datePattern(pattern: string): (text: string) => PatternDate | nu
     const get = (part: string): string | undefined => found[parts.indexOf(part) + 1];
     const of = (part: string): string | undefined => (parts.includes(part) ? get(part) : undefined);
     const short = of('shortYear');
-    const year =
-      short === undefined ? Number(of('year')) : Number(short) + (Number(short) < 70 ? 2000 : 1900);
+    const year = yearOf(short ?? of('year')!);
     const name = of('monthName');
     const month = name === undefined ? Number(of('month')) : monthNamed(name);
     const date = month === null ? null : iso(year, month, Number(of('day')));

@@ -5,7 +5,9 @@ export type DateOrder = NonNullable<ColumnFormat['date']>;
 const NUMERIC = /^(\d{1,4})([-/. ])(\d{1,2})\2(\d{1,4})$/u;
 const JAPANESE = /^(\d{4})年(\d{1,2})月(\d{1,2})日$/u;
 const COMPACT = /^(\d{4})(\d{2})(\d{2})$/u;
-const NAMED = /^(?:(\d{1,2})[- ]([A-Za-z]{3,9})\.?[- ](\d{4})|([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4}))$/u;
+/** `31 Jan 2024`, `31. Januar 2024`, `31-JAN-24`; `January 31, 2024`. */
+const NAMED =
+  /^(?:(\d{1,2})(?:[-/ ]|\. ?)(\p{L}{3,9})(?:\.?[-/ ]|\.)(\d{4}|\d{2})|(\p{L}{3,9})\.? (\d{1,2}),? (\d{4}))$/u;
 /** In English, German and Indonesian, whole and as they are shortened. */
 const MONTHS = new Map(
   [
@@ -32,7 +34,7 @@ export const isDateWord = (letters: string): boolean =>
   /^[RHS]$/iu.test(letters) || MONTHS.has(letters.toLowerCase());
 
 const TIME =
-  /^(\d{1,2}):(\d{2})(?::(\d{2})([.,]\d{1,9})?)?\s*(?:([AP])\.?M\.?)?\s*(Z|[+-]\d{2}(?::?\d{2})?)?$/iu;
+  /^(\d{1,2}):(\d{2})(?::(\d{2})([.,]\d{1,9})?)?\s*(?:([AP])\.?M\.?)?\s*(Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?$/iu;
 /** First years of the Japanese eras. */
 const ERAS: Record<string, number> = { 令和: 2019, R: 2019, 平成: 1989, H: 1989, 昭和: 1926, S: 1926 };
 /** How many years the eras that have ended went on. */
@@ -62,17 +64,23 @@ export function parseDate(text: string, order: DateOrder = 'YMD'): string | null
   const named = NAMED.exec(plain);
   if (named) {
     const month = monthNamed((named[2] ?? named[4])!);
-    return month ? iso(Number(named[3] ?? named[6]), month, Number(named[1] ?? named[5])) : null;
+    return month ? iso(yearOf((named[3] ?? named[6])!), month, Number(named[1] ?? named[5])) : null;
   }
   const numeric = NUMERIC.exec(plain);
   if (!numeric) return null;
   const [, first, , second, third] = numeric as unknown as [string, string, string, string, string];
   if (first.length === 4) return third.length > 2 ? null : iso(Number(first), Number(second), Number(third));
   if (order === 'YMD' || first.length > 2 || third.length === 3 || third.length === 1) return null;
-  const year = third.length === 4 ? Number(third) : Number(third) + (Number(third) < 70 ? 2000 : 1900);
+  const year = yearOf(third);
   return order === 'DMY'
     ? iso(year, Number(second), Number(first))
     : iso(year, Number(first), Number(second));
+}
+
+/** Of four digits, or of the two that stand for 1970 to 2069. */
+export function yearOf(digits: string): number {
+  const year = Number(digits);
+  return digits.length > 2 ? year : year + (year < 70 ? 2000 : 1900);
 }
 
 /** ISO 8601 date and time with the offset it came with, or null. A date alone is its midnight. */
@@ -93,9 +101,9 @@ export function parseTimestamp(text: string, order: DateOrder = 'YMD'): string |
   return `${date}T${two(hours)}:${two(minutes)}:${two(seconds)}${(time[4] ?? '').replace(',', '.')}${zone}`;
 }
 
-/** `+09`, `+0900` and `+09:00` as the last of them; null where there is no such zone. */
+/** `+09`, `+0900` and `+09:00` as the last of them, `UTC` as `Z`; null where there is no such zone. */
 export function zoneOf(text: string): string | null {
-  if (text.toUpperCase() === 'Z') return 'Z';
+  if (/^[A-Z]/iu.test(text)) return 'Z';
   const hours = text.slice(1, 3);
   const minutes = text.slice(3).replace(':', '') || '00';
   return Number(hours) > 15 || Number(minutes) > 59 ? null : `${text[0]}${hours}:${minutes}`;

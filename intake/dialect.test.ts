@@ -30,15 +30,29 @@ const plain = (delimiter: string) => (cells: string[]) =>
     .join(delimiter);
 
 describe('what divides', () => {
-  it.each([',', ';', '\t', '|', '\x1F', '^', '~', '§', '||', '|~|', '::', ' | ', ';;', '#_#'])(
-    '%j',
-    (delimiter) => {
-      const text = table(plain(delimiter));
-      expect(detect(text)).toMatchObject({ delimiter, quote: '"' });
-      expect(cellsOf(text)[1]).toEqual(['A-100', 'Bolt', '0,5', '2026-01-10', '10:30']);
-      expect(cellsOf(text)[5]).toEqual(['A-104', 'Men\'s "best"', '4,5', '2026-01-14', '14:30']);
-    },
-  );
+  it.each([
+    ',',
+    ';',
+    '\t',
+    '|',
+    '\x1F',
+    '\x01',
+    '\x14',
+    '^',
+    '~',
+    '§',
+    '||',
+    '|~|',
+    '::',
+    ' | ',
+    ';;',
+    '#_#',
+  ])('%j', (delimiter) => {
+    const text = table(plain(delimiter));
+    expect(detect(text)).toMatchObject({ delimiter, quote: '"' });
+    expect(cellsOf(text)[1]).toEqual(['A-100', 'Bolt', '0,5', '2026-01-10', '10:30']);
+    expect(cellsOf(text)[5]).toEqual(['A-104', 'Men\'s "best"', '4,5', '2026-01-14', '14:30']);
+  });
 
   it('a space, where everything with a space in it is quoted', () => {
     const text = 'id name qty\n1 "Bolt M8" 10\n2 Nut 20\n3 "Flat washer" 30\n4 Pin 5\n';

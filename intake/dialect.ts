@@ -10,7 +10,6 @@ const DELIMITERS: [string, number][] = [
   [';', 1],
   ['\t', 1],
   ['|', 0.99],
-  ['\x1F', 1],
   ['^', 0.95],
   ['~', 0.9],
   ['§', 0.9],
@@ -19,6 +18,9 @@ const DELIMITERS: [string, number][] = [
   ['#', 0.7],
   [' ', 0.65],
 ];
+/** Signs that no text holds: where there are any, they divide. Not NUL, what breaks lines and pages, ends files, or escapes. */
+const SEPARATORS = /[\x01-\x08\x0E-\x19\x1C-\x1F]/gu;
+const MOST_SEPARATORS = 4;
 const SEVERAL_BYTES = 0.97;
 const ALIGNED = 0.8;
 const COMMENTS = ['#', '//', '--', '%', '!', ';'];
@@ -161,6 +163,7 @@ function quotesOf(scanner: RecordScanner, dialect: Dialect): { quoted: number; s
     else strays += otherQuotes(window, bounds[field * 3]!, until, quote);
     for (let i = bounds[field * 3]!; i < until; i++) {
       if (inside && window[i] === escape && (window[i + 1] === quote || window[i + 1] === escape)) i++;
+      else if (inside && window[i] === quote && window[i + 1] === quote && i + 1 < until) i++;
       else if (window[i] === quote) strays++;
       else if (
         inside &&
@@ -201,7 +204,8 @@ function candidates(text: string, options: FileOptions): { dialect: Dialect; pri
     add(options.delimiter, 1, spaceBehind(text, options.delimiter) ? { skipSpace: true } : {});
     return found;
   }
-  for (const [delimiter, prior] of DELIMITERS) {
+  const separators = [...new Set(text.match(SEPARATORS))].slice(0, MOST_SEPARATORS);
+  for (const [delimiter, prior] of [...DELIMITERS, ...separators.map((one) => [one, 1] as const)]) {
     if (delimiter !== ',' && !text.includes(delimiter)) continue;
     add(delimiter, prior, delimiter !== ' ' && spaceBehind(text, delimiter) ? { skipSpace: true } : {});
   }

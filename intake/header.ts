@@ -36,7 +36,11 @@ export interface HeaderFound {
 }
 
 /** Where the table begins among the head's records, and whether its first row names the columns. */
-export function findHeader(records: HeadRecord[], headerRow: number | undefined): HeaderFound {
+export function findHeader(
+  records: HeadRecord[],
+  headerRow: number | undefined,
+  delimiter = '',
+): HeaderFound {
   if (headerRow !== undefined && headerRow > 0) {
     const header = records.findIndex((record) => record.line >= headerRow);
     const named = records[header]?.cells.length ?? 1;
@@ -52,7 +56,8 @@ export function findHeader(records: HeadRecord[], headerRow: number | undefined)
   let first = Math.max(0, firstOfTable(records, width));
   const above = records[first - 1];
   const body = records.slice(first, first + BODY_RECORDS);
-  if (above && namesAllButFirst(above, records[first]!, body, width)) {
+  const torn = delimiter === ',' && tearsNumbers(body, width);
+  if (above && !torn && namesAllButFirst(above, records[first]!, body, width)) {
     return {
       header: first - 1,
       names: ['', ...above.cells],
@@ -133,6 +138,20 @@ function namesAllButFirst(above: HeadRecord, first: HeadRecord, body: HeadRecord
     return false;
   if (endsEmpty(body, width) || above.cells.some((cell) => !/\p{L}/u.test(cell))) return false;
   return headerVotes({ ...above, cells: ['', ...above.cells] }, body, width) > 2;
+}
+
+/**
+ * `1,200` or `12,50` without quotes in every row: there are more cells than names because numbers were torn apart, and
+ * not because the first column has no name.
+ */
+function tearsNumbers(body: HeadRecord[], width: number): boolean {
+  const rows = body.filter(({ cells, rejected }) => !rejected && cells.length === width);
+  for (let column = 1; column + 1 < width; column++) {
+    const tails = new Set(rows.map(({ cells }) => /^\d{2,3}$/u.exec(cells[column + 1]!)?.[0].length ?? 0));
+    if (tails.size === 1 && !tails.has(0) && rows.every(({ cells }) => /\d$/u.test(cells[column]!)))
+      return true;
+  }
+  return false;
 }
 
 /** A line of names for groups of columns, right above the names. */

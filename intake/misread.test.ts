@@ -270,6 +270,45 @@ describe('what begins like a remark and divides like the table is a record', () 
   });
 });
 
+it.each<[string, (n: number) => string]>([
+  ['thousands', (n) => `A-${n},Widget,${n},200`],
+  ['decimals', (n) => `A-${n},Widget,${n},50`],
+])('numbers that were torn apart in every row shift no names: %s', async (_, line) => {
+  const found = await read(`sku,name,price\n${lines(5, line)}`);
+  expect(found.codes).not.toContain('names_shifted');
+  expect(found.manifest.columns.map(({ original }) => original)).not.toContain('price');
+  expect(found.rejects).toEqual([[1, 'too_few_columns']]);
+});
+
+describe('names in angle brackets', () => {
+  it.each([',', '\t', ';'])('are no tags: %j', async (sign) => {
+    const names = ['<TICKER>', '<DATE>', '<CLOSE>'];
+    const found = await read(
+      `${names.join(sign)}\n${lines(5, (n) => ['A', `2024010${n}`, `${n}.5`].join(sign))}`,
+    );
+    expect(found.names).toEqual(names);
+    expect(found.rows.length).toBe(5);
+  });
+});
+
+describe('quotes doubled and behind backslashes in one file', () => {
+  const escaped = (n: number) => `${n},"say \\"hi\\" ${n}",x`;
+  const doubled = (n: number) => `${n},"say ""hi"" ${n}",x`;
+  it.each<[string, (n: number) => string, (n: number) => string]>([
+    ['backslashes', escaped, doubled],
+    ['doubled', doubled, escaped],
+  ])('mostly %s', async (_, most, one) => {
+    const found = await read(`id,text,note\n${lines(30, (n) => (n === 29 ? one(n) : most(n)))}`);
+    expect(found.rows.map(([, text]) => text)).toEqual(
+      Array.from({ length: 30 }, (_, n) => `say "hi" ${n + 1}`),
+    );
+  });
+});
+
+it('rows that end with a record separator and no line break are refused with what to do', async () => {
+  await expect(read('a\x1Fb\x1E1\x1F2\x1E3\x1F4\x1E')).rejects.toMatchObject({ code: 'no_line_breaks' });
+});
+
 describe('U+FFFD and marks inside', () => {
   it.each<[string, string]>([
     ['csv', 'id,name\n1,a\n2,b\uFFFDc\n3,d\n'],
@@ -297,4 +336,6 @@ it.each([
   ['12-Dez-2019', '2019-12-12'],
   ['September 5, 2024', '2024-09-05'],
   ['H31.4.30', '2019-04-30'],
+  ['1. März 2024', '2024-03-01'],
+  ['31-JAN-24', '2024-01-31'],
 ])('%s is', (text, date) => expect(parseDate(text)).toBe(date));

@@ -20,6 +20,12 @@ export const isCurrency = (letters: string, text: string): boolean =>
 const SPACES = /[\s\u00A0\u2009\u202F'’]/gu;
 
 /**
+ * By threes; with commas also as in India, by twos above the thousand (`12,34,567`). No zero leads: `0,125` in a column
+ * of points is a slip, and not 125.
+ */
+const GROUPS = /^(?:[1-9]\d{0,2}(?:[ ,]\d{3})+|[1-9]\d?(?:,\d{2})+,\d{3})$/u;
+
+/**
  * Plain decimal text (`-1234.50`), or null where the text is no number or could be read in two ways. Without a
  * decimal mark that is known, marks are read only where just one reading is possible. A percent sign divides by 100.
  */
@@ -48,15 +54,11 @@ export function normaliseNumber(text: string, decimal?: '.' | ','): string | nul
   if (!mark) return null;
   const [whole = '', fraction, ...more] = plain.split(mark);
   if (more.length > 0 || (fraction !== undefined && /\D/u.test(fraction))) return null;
-  const grouping = mark === '.' ? ',' : '.';
   const compact = whole.replace(SPACES, (found) => (found === "'" || found === '’' ? "'" : ' '));
   const groups = compact.split(/[ ',.]/u);
   if (groups.length > 1) {
-    const wellFormed =
-      new Set(compact.replace(/\d/gu, '')).size === 1 &&
-      groups.every((group, index) => (index === 0 ? /^\d{1,3}$/u : /^\d{3}$|^\d{2}$/u).test(group)) &&
-      /^\d{3}$/u.test(groups.at(-1)!);
-    if (!wellFormed || (compact.includes(mark) && mark !== grouping)) return null;
+    const oneMark = new Set(compact.replace(/\d/gu, '')).size === 1;
+    if (!oneMark || !GROUPS.test(groups.join(compact.includes(',') ? ',' : ' '))) return null;
   }
   const digits = groups.join('').replace(/^0+(?=\d)/u, '') || '0';
   const number = fraction ? `${digits}.${fraction}` : digits;

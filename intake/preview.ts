@@ -2,9 +2,10 @@ import { createReadStream, statSync } from 'node:fs';
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { constants, createGunzip } from 'node:zlib';
+import { datePattern } from './date-pattern.ts';
 import { parseDate, parseTimestamp, type DateOrder } from './dates.ts';
 import { readHead } from './dialect.ts';
-import { transcode } from './encoding.ts';
+import { encodingOfHead, transcode } from './encoding.ts';
 import { inspectFile } from './inspect.ts';
 import { normaliseNumber } from './numbers.ts';
 import type { CompareRule } from './rules/types.ts';
@@ -49,7 +50,8 @@ export async function asInspected(input: Beginning & { manifest: Manifest }): Pr
   const { rawPath } = await spoolBeginning(input, manifest.encoding);
   if (manifest.encoding === 'utf-8') return { manifest, path: rawPath };
   const path = join(input.folder, 'canonical');
-  await writeFile(path, transcode(createReadStream(rawPath) as AsyncIterable<Buffer>, manifest.encoding));
+  const raw = createReadStream(rawPath) as AsyncIterable<Buffer>;
+  await writeFile(path, transcode(raw, manifest.encoding, manifest.mixedEncoding));
   return { manifest, path };
 }
 
@@ -108,7 +110,7 @@ async function unpackBeginning(packed: Buffer): Promise<Buffer> {
 
 /** Up to the last line end, so that no record looks broken only because the reading stops in it. */
 function wholeLines(bytes: Buffer, encoding: string | undefined): Buffer {
-  const wide = encoding === 'utf-16le' || (bytes[0] === 0xff && bytes[1] === 0xfe);
+  const wide = (encoding ?? encodingOfHead(bytes)?.encoding) === 'utf-16le';
   const last = Math.max(bytes.lastIndexOf(10), bytes.indexOf(10) < 0 ? bytes.lastIndexOf(13) : -1);
   return last < 0 ? bytes : bytes.subarray(0, last + (wide ? 2 : 1));
 }
@@ -227,10 +229,19 @@ function waysToRead(rule: FieldRule): { format: ColumnFormat; read: (text: strin
   if (rule.type === 'date' || rule.type === 'timestamp') {
     if (rule.format?.pattern !== undefined) return [];
     const parse = rule.type === 'date' ? parseDate : parseTimestamp;
-    return (['YMD', 'DMY', 'MDY'] as const).map((date: DateOrder) => ({
+    const orders = (['YMD', 'DMY', 'MDY'] as const).map((date: DateOrder) => ({
       format: { date },
-      read: (text) => parse(text, date),
+      read: (text: string) => parse(text, date),
     }));
+    // A year of two digits in front has no order that could be named: `31.01.24` would be read so too.
+    const yearFirst = ['yy/M/d', 'yy-M-d', 'yy.M.d'].map((pattern) => ({
+      format: { pattern },
+      read(text: string) {
+        const found = datePattern(pattern)(text);
+        return found && parse(found.date);
+      },
+    }));
+    return [...orders, ...yearFirst];
   }
   if (rule.type === 'decimal' || rule.type === 'integer') {
     return (['.', ','] as const).map((decimal) => ({

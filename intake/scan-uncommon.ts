@@ -86,7 +86,7 @@ class UncommonScanner extends RecordScanner {
               i = behind;
               break;
             }
-            if (window[i + 1] === this.quote && this.escape < 0) {
+            if (window[i + 1] === this.quote) {
               flags |= ESCAPED;
               i += 2;
               continue;

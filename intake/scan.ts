@@ -319,7 +319,8 @@ export class RecordScanner {
               until = i++;
               break;
             }
-            if (after === quote && this.escape < 0) {
+            // Also where a backslash escapes: some write both.
+            if (after === quote) {
               flags |= ESCAPED;
               i += 2;
               continue;
@@ -829,6 +830,7 @@ function unescape(text: string, dialect: Dialect): string {
   let plain = '';
   for (let i = 0; i < text.length; i++) {
     if (text[i] === escape && i + 1 < text.length && escaped.includes(text[i + 1]!)) i++;
+    else if (quote !== '' && text[i] === quote && text[i + 1] === quote) i++;
     plain += text[i];
   }
   return plain;

@@ -191,6 +191,8 @@ export class TextAnalysis {
     this.separated = separator !== null;
     const ends = whole && this.fixedDialect?.rows !== true;
     const text = ends ? withoutEndMark(bytes.subarray(from)) : bytes.subarray(from);
+    if (ends && !text.includes(10) && !text.includes(13) && text.includes(RECORD_SEPARATOR))
+      throw noLineBreaks();
     const options =
       separator && this.options.delimiter === undefined
         ? { ...this.options, delimiter: separator[1] }
@@ -234,7 +236,7 @@ export class TextAnalysis {
 
   private placeHeader(records: HeadRecord[], offset: number, line: number): { offset: number; line: number } {
     const wanted = this.options.headerRow;
-    const found = findHeader(records, wanted);
+    const found = findHeader(records, wanted, this.dialect.delimiter);
     this.width = this.names?.length ?? found.width;
     for (let column = 0; column < this.width; column++) {
       this.tallies.push(new TypeTally(this.dialect.rows === true));
@@ -592,6 +594,15 @@ const firstLineTooLong = (most: number) =>
   new FileError(
     'first_line_too_long',
     `The first line of the file is longer than a row may be (${most} bytes), so that no columns can be told. If the rows end with something else than a line break, put line breaks there; else export the file again.`,
+  );
+
+/** What ASCII has to end records with, and next to nobody uses. */
+const RECORD_SEPARATOR = 0x1e;
+
+const noLineBreaks = () =>
+  new FileError(
+    'no_line_breaks',
+    'The rows of this file end with the sign 0x1E and not with line breaks, so that all of it is one line. Put a line break in place of each, or export the file again.',
   );
 
 const tooManyColumns = () =>
