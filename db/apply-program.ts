@@ -59,12 +59,16 @@ export interface MissingProgram {
 function updatedValue(field: WrittenField): string {
   const column = quoteName(field.column);
   const value = `p.${quoteName('v_' + field.column)}`;
-  if (field.add) return `coalesce(t.${column}, 0) + coalesce(${value}, 0)`;
+  if (field.add)
+    return `case when ${value} is null then t.${column} else coalesce(t.${column}, 0) + ${value} end`;
   return field.empty === 'keep' ? `coalesce(${value}, t.${column})` : value;
 }
 
+/** Types that have no equality, or one that is not of the value (two boxes of one area). */
+const BY_TEXT = /^(json|jsonpath|xml|point|polygon|path|box|circle)(\[\])*$/;
+
 export const comparable = (type: string, expression: string): string =>
-  ['json', 'xml', 'point', 'polygon'].includes(type) ? `(${expression})::text` : expression;
+  BY_TEXT.test(type) ? `(${expression})::text` : expression;
 
 /** True where writing the plan's row would change the record. */
 export function differs(
@@ -84,7 +88,14 @@ export function differs(
   return parts.length > 0 ? parts.join(' or ') : 'false';
 }
 
-/** The extended hash function of a type; of every other type its text is hashed. */
+/**
+ * Types that are hashed as they are, and not as they are written: how a time, a float or bytes are written is a setting
+ * of the session, and a digest has to be the same in every one.
+ */
+export const HASHED =
+  /^(text|character varying|character|numeric|bigint|integer|smallint|uuid|date|timestamp|time|interval|boolean|real|double precision|bytea|jsonb|inet|cidr)\b/;
+
+/** The extended hash function of a type that many columns have. */
 const HASHES: Record<string, string> = {
   text: 'hashtextextended',
   'character varying': 'hashtextextended',
@@ -119,7 +130,12 @@ export function hashOf(columns: { name: string; type: string }[], alias: string)
   const hashes = columns.map(({ name, type }, n) => {
     const hash = HASHES[type.replace(/\(.*/, '')];
     const value = `${alias}.${name}`;
-    return `coalesce(${hash ? `${hash}(${value}, ${n})` : `hashtextextended(${value}::text, ${n})`}, ${n})`;
+    const hashed = hash
+      ? `${hash}(${value}, ${n})`
+      : HASHED.test(type)
+        ? `hash_record_extended(row(${value}), ${n})`
+        : `hashtextextended(${value}::text, ${n})`;
+    return `coalesce(${hashed}, ${n})`;
   });
   return `hashint8extended(${hashes.join(' # ')}, 0)`;
 }

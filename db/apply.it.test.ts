@@ -91,6 +91,16 @@ describe('what a batch does to the target', () => {
     expect((await records()).map((r) => r.quantity)).toEqual([6, 0]);
   });
 
+  it('adds nothing to no number where the cell is empty', async () => {
+    await land(pool, [{ sku: 'a', name: 'A' }]);
+    const staged = await stageImport(pool, [{ sku: 'a', name: 'B', quantity: null }], {
+      mode: 'add',
+      columns: ['name', 'quantity'],
+    });
+    expect(await applyAll(pool, staged)).toEqual(receipt({ updated: 1 }));
+    expect(await records()).toEqual([{ sku: 'a', name: 'B', price: null, quantity: null }]);
+  });
+
   it('blocks existing keys in mode insert and unknown ones in mode update', async () => {
     await land(pool, [{ sku: 'a', name: 'A' }]);
     const insert = await stageImport(

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { HASHED } from './apply-program.ts';
 import { withTransaction } from './connect.ts';
 import { FATES, ledgerRows, missingRows } from './ledger.ts';
 import { missingTable } from './missing-table.ts';
@@ -6,10 +7,6 @@ import { imagesTable, indexLedger, planTable } from './plan.ts';
 
 /** Rows of a block: one of 24 is 330 bytes, and is searched in under a microsecond. */
 const ROWS_PER_BLOCK = 24;
-
-/** Types whose equal values have equal hashes of their own; of every other the text is hashed. */
-export const HASHED =
-  /^(text|character varying|character|numeric|bigint|integer|smallint|uuid|date|timestamp|boolean)\b/;
 
 /** The hash of a key, the same for every import whose key is equal. */
 export const keyHash = (keys: { name: string; type: string }[], alias: string): string =>

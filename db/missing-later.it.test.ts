@@ -180,6 +180,28 @@ describe('what a newer file has is not removed by an older one', () => {
     expect(await prove(again)).toMatchObject({ ok: true, wrong: [] });
   });
 
+  it('with what the guard saw of it, however often it was decided anew', async () => {
+    await land(pool, rows('A', 'B', 'C'));
+    const old = await stageImport(pool, rows('A'), { missing: remove, policy: 'guard', profile: 'feed' });
+    await pool.query(`update waybill.plans set guard = '{"scope": 3, "reasons": []}' where import_id = $1`, [
+      old.importId,
+    ]);
+    await approvePlan(pool, { ...old, ...old.plan, actor: 'guard', endsWait: false });
+    await turn(old.importId, old.epoch);
+    await pause(old);
+    await land(pool, rows('X'));
+    const second = await goOn(old);
+    expect(second.plan).toMatchObject({ version: 2, hold: [] });
+    await pause(second);
+    await land(pool, rows('A', 'B'), { profile: 'feed' });
+    const third = await goOn(second);
+    expect(third.plan).toMatchObject({ version: 3, hold: [expect.any(String)] });
+    const kept = await pool.query('select guard from waybill.plans where import_id = $1 and version = 3', [
+      old.importId,
+    ]);
+    expect(kept.rows).toEqual([{ guard: { scope: 3, reasons: third.plan.hold } }]);
+  });
+
   it('but an older one that came late is no reason to keep anything', async () => {
     const older = await stageImport(pool, rows('A', 'B'), { policy: 'review' });
     await approve(older);

@@ -1,6 +1,7 @@
 import type pg from 'pg';
-import { differs, rowHash, type MissingProgram } from './apply-program.ts';
+import { comparable, differs, rowHash, type MissingProgram } from './apply-program.ts';
 import { quoteName, quoteText, withCancellableTransaction } from './connect.ts';
+import { overwritesNewer } from './older-file.ts';
 import { markSeenLater } from './seen-later.ts';
 import { currentPlan, planTable, storePlan, type Plan, type PlanCounts, type PlanRequest } from './plan.ts';
 import { keyJoin } from './target.ts';
@@ -9,6 +10,7 @@ import { keyJoin } from './target.ts';
  * The turn was lost and somebody else wrote meanwhile: closes the batches without receipt and decides their rows
  * anew, as the next plan version with a wave of its own. Under `auto` each row is compared with the record as it is
  * now; under review the decisions stay, and apply finds what moved to be stale. Rows with a receipt are not touched.
+ * Where a newer file of the same source was the other one, a run that nobody looked at is held (`hold`).
  */
 export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
   const { importId, lockKey, tenantId, target, fields, epoch, mode } = request;
@@ -57,6 +59,12 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
         (c) => `p.${quoteName('v_' + c)}`,
       );
       const seen = written.map((field) => quoteName('s_' + field.column));
+      const otherwise = [
+        'p._decision <> d._decision',
+        ...written.map(({ type }, n) =>
+          [comparable(type, `p.${seen[n]!}`), comparable(type, `d.${seen[n]!}`)].join(' is distinct from '),
+        ),
+      ].join(' or ');
       const live = written.map(
         (f) =>
           `case when t._found and (${difference}) then t.${quoteName(f.column)} end as ${quoteName('s_' + f.column)}`,
@@ -68,8 +76,7 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
            from ${plan} p join waybill.batches b on p._seq between b.first_seq and b.last_seq and ${open}
            left join lateral (select ${['true as _found', ...written.map((f) => quoteName(f.column))].join(', ')}
              from ${target.name} where ${keyJoin(target, tenantId, 'p')}) t on true) d
-         where d._record = p._record and ${mode === 'insert' ? `p._decision <> 'create' and` : ''}
-           (${['p._decision', ...seen.map((name) => `p.${name}`)].join(', ')}) is distinct from (${['d._decision', ...seen.map((name) => `d.${name}`)].join(', ')})`,
+         where d._record = p._record and ${mode === 'insert' ? `p._decision <> 'create' and` : ''} (${otherwise})`,
         [importId],
       );
     }
@@ -82,8 +89,12 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
           only: `exists (select from waybill.batches b where p._seq between b.first_seq and b.last_seq and ${open.replaceAll('$1', quoteText(importId))})`,
         })
       : null;
-    // Nobody has looked, and nobody would: the older file asks before it removes what is left.
-    const hold = later !== null && ['auto', 'guard'].includes(before.approved_by) ? [later] : [];
+    // What is reviewed leaves alone what has moved, and what is added writes over nothing.
+    const older =
+      before.program.reviewed || mode === 'add' ? null : await overwritesNewer(client, request, open);
+    // Nobody has looked, and nobody would: the older file asks before it removes, or writes over, what is left.
+    const unseen = ['auto', 'guard'].includes(before.approved_by);
+    const hold = [later, older].filter((reason) => reason !== null && unseen) as string[];
     await client.query(
       `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest, missing)
        select b.import_id, $2::int, b.batch, b.first_seq, b.last_seq, x.rows, x.digest, false
@@ -131,9 +142,10 @@ ${
     // What the guard saw stays with the plan that it now waits for: only the reasons are others.
     if (hold.length > 0)
       await client.query(
-        `update waybill.plans p set guard = b.guard || jsonb_build_object('reasons', $4::text[]) from waybill.plans b
-         where b.import_id = $1 and b.version = $2 and b.guard is not null and p.import_id = $1 and p.version = $3`,
-        [importId, before.version, version, hold],
+        `update waybill.plans p set guard = b.guard || jsonb_build_object('reasons', $3::text[])
+         from (select guard from waybill.plans where import_id = $1 and guard is not null order by version desc limit 1) b
+         where p.import_id = $1 and p.version = $2`,
+        [importId, version, hold],
       );
     return { version, digest, counts, batches, hold };
   });

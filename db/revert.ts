@@ -1,8 +1,7 @@
 import type pg from 'pg';
-import { LANES } from './apply-program.ts';
+import { HASHED, LANES } from './apply-program.ts';
 import { quoteName, withCancellableTransaction, withClient, withTransaction } from './connect.ts';
 import type { ImportRow } from './control.ts';
-import { HASHED } from './key-map.ts';
 import {
   countDecisions,
   decisions,
@@ -390,6 +389,7 @@ export interface RevertConflict {
   before: Record<string, string | null> | null;
   left: Record<string, string | null>;
   now: Record<string, string | null> | null;
+  /** Null too where it is an import of another tenant, to whom the table was given as well. */
   seenBy: { importId: string; fileName: string; createdBy: string } | null;
   /** Table and constraint. */
   referencedBy: string | null;
@@ -420,7 +420,7 @@ async function conflictsOf(
        case when p._kind <> 'created' then ${text('b')} end as before, ${text('a')} as left,
        case when p._now is not null then (select jsonb_object_agg(k, v) from jsonb_each_text(p._now) e (k, v)) end as now,
        case when p._seen_by is not null then (select jsonb_build_object('importId', i.import_id, 'fileName', i.file_name, 'createdBy', i.created_by)
-         from waybill.imports i where i.import_id = p._seen_by) end as "seenBy",
+         from waybill.imports i join waybill.imports own using (tenant_id) where i.import_id = p._seen_by and own.import_id = $1) end as "seenBy",
        p._referenced_by as "referencedBy"
      from ${page.table} p
      left join waybill.revert_outcomes o on o.import_id = $1 and o.revert = $2 and o.record = p._record
