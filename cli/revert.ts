@@ -158,7 +158,9 @@ function conflictTable(conflicts: Conflict[], total: number): string {
 function inTheWay({ kinds, seenBy, referencedBy, now, left, message }: Conflict): string {
   const said = kinds.map((kind) => {
     if (kind === 'seenLater')
-      return `import ${seenBy?.importId} (${seenBy?.fileName}, ${seenBy?.createdBy}) has it too`;
+      return seenBy
+        ? `import ${seenBy.importId} (${seenBy.fileName}, ${seenBy.createdBy}) has it too`
+        : 'an import of another tenant has it too';
     if (kind === 'referenced') return `${referencedBy} refers to it`;
     if (now === null) return 'gone since';
     const fields = Object.keys(left).filter((name) => left[name] !== now[name]);

@@ -3,7 +3,7 @@ import { quoteText } from './connect.ts';
 import { missingTable } from './missing-table.ts';
 import { planTable } from './plan.ts';
 
-/** Another import of the same turn that committed something after the first batch of ours. */
+/** Another import of the same turn that committed something, or ended, after the first batch of ours. */
 export interface LaterImport {
   importId: string;
   lockKey: number;
@@ -31,8 +31,10 @@ export const receiptTimes = (importId: string): string =>
      coalesce(array_agg(c.committed_at order by b.first_seq), '{}') as times
    from waybill.receipts c join waybill.batches b using (import_id, wave, batch) where c.import_id = ${importId}`;
 
+/** Null too where what it left alone is no longer kept: then all of its records count. */
 const LAST_REVERT = `case when i.status = 'reverted' then
-  (select max(v.revert) from waybill.reverts v where v.import_id = i.import_id and v.planned_at is not null) end as "lastRevert"`;
+  (select max(v.revert) from waybill.reverts v where v.import_id = i.import_id and v.planned_at is not null
+     and to_regclass('stage.revert_' || i.lock_key || '_' || v.revert) is not null) end as "lastRevert"`;
 
 export async function laterImports(
   client: pg.Pool | pg.PoolClient,
@@ -40,10 +42,11 @@ export async function laterImports(
 ): Promise<LaterImport[]> {
   const found = await client.query<LaterImport>(
     `select i.import_id as "importId", i.lock_key as "lockKey", to_regclass('stage.missing_' || i.lock_key) is not null as missing, ${LAST_REVERT}
-     from waybill.imports i
+     from waybill.imports i cross join (select min(committed_at) as first from waybill.receipts where import_id = $1) m
      where i.turn = (select turn from waybill.imports where import_id = $1) and i.import_id <> $1 and to_regclass('stage.plan_' || i.lock_key) is not null
-       and exists (select from waybill.receipts r where r.import_id = i.import_id and r.committed_at >
-         (select min(m.committed_at) from waybill.receipts m where m.import_id = $1))
+       -- One of which every row was blocked has no receipt.
+       and (exists (select from waybill.receipts r where r.import_id = i.import_id and r.committed_at > m.first)
+         or i.status in ('completed', 'completed_with_issues') and i.finished_at > m.first)
      order by i.lock_key`,
     [importId],
   );

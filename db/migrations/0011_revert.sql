@@ -188,14 +188,17 @@ begin
   insert into waybill.audit (tenant_id, import_id, actor, action, reason, detail)
   values (i.tenant_id, i.import_id, p_actor, case p_state when 'done' then 'reverted' else 'revert_' || p_state end,
     p_reason, jsonb_build_object('revert', r.revert, 'result', total));
-  -- The later imports whose records were undone too, by force, say so themselves.
+  -- The later imports whose records were undone too, by force, say so themselves. Where the table was given to several
+  -- tenants, another one is not told who did it.
   if r.on_conflict ->> 'seenLater' = 'force' and r.planned_at is not null then
     execute format('insert into waybill.audit (tenant_id, import_id, actor, action, reason, detail)
-      select $1, _seen_by, $2, ''records_undone'', $3, jsonb_build_object(''by'', $4, ''revert'', $5, ''records'', count(*))
-      from %s p where _seen_by is not null and _decision in (''remove'', ''restore'', ''reactivate'', ''reinsert'') and exists (
+      select s.tenant_id, s.import_id, case when s.tenant_id = $1 then $2 else ''another tenant'' end, ''records_undone'',
+        case when s.tenant_id = $1 then $3 end, jsonb_build_object(''records'', count(*))
+          || case when s.tenant_id = $1 then jsonb_build_object(''by'', $4, ''revert'', $5) else ''{}'' end
+      from %s p join waybill.imports s on s.import_id = p._seen_by where _seen_by is not null and _decision in (''remove'', ''restore'', ''reactivate'', ''reinsert'') and exists (
         select from waybill.revert_receipts c join waybill.revert_batches b using (import_id, revert, batch)
         where c.import_id = $4 and c.revert = $5 and p._place between b.first_place and b.last_place)
-      group by _seen_by', waybill.revert_table(i.lock_key, r.revert))
+      group by s.import_id', waybill.revert_table(i.lock_key, r.revert))
     using i.tenant_id, p_actor, p_reason, i.import_id, r.revert;
   end if;
   update waybill.imports set waiting_for = null,

@@ -7,4 +7,5 @@ create function waybill.is_to_be_undone(i waybill.imports) returns boolean langu
   return i.all_or = 'undone' and i.status in ('cancelled', 'failed')
     and exists (select from waybill.receipts r where r.import_id = i.import_id
       and r.created + r.updated + r.deactivated + r.deleted > 0)
+    and to_regclass('stage.images_' || i.lock_key) is not null
     and not exists (select from waybill.reverts v where v.import_id = i.import_id and v.requested_at > i.finished_at);
