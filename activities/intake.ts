@@ -283,6 +283,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
           contentSha256: row.content_sha256!,
           profile: pinned.name,
           version: pinned.version,
+          mode: row.mode,
         });
         if (earlier) {
           throw new ImportRefused(

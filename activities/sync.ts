@@ -127,7 +127,9 @@ export function createSyncActivities({ sql, store, outbound, maxFileBytes }: Syn
       const key = objectKeys(sync.tenantId, importId).source;
       let answer;
       try {
-        answer = await download(sync, key, Context.current().cancellationSignal);
+        // The same bytes read for another version of the dataset may be other rows.
+        const conditional = sync.readFor === dataset.version ? {} : { etag: null, lastModified: null };
+        answer = await download({ ...sync, ...conditional }, key, Context.current().cancellationSignal);
       } catch (error) {
         if (error instanceof NotData) return { outcome: 'failed', message: error.message };
         if (!(error instanceof OutboundError)) throw error;
@@ -148,6 +150,12 @@ export function createSyncActivities({ sql, store, outbound, maxFileBytes }: Syn
       const known = await syncs.recogniseFile(sql, syncId, file.sha256, dataset.version);
       if (known) {
         await store.remove(key);
+        if (known.kind === 'begun') {
+          return {
+            outcome: 'failed',
+            message: `Import ${known.importId} has added some of this very file and has not gone through. Retry it, or undo it: added by another import, that would count twice.`,
+          };
+        }
         if (known.kind === 'waiting') {
           return { outcome: 'waiting', message: `The same file is still open in import ${known.importId}.` };
         }

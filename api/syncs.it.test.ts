@@ -142,6 +142,55 @@ test('imports once, then reports unchanged, by ETag and by content; imports agai
   expect(await prices('A')).toEqual({ A1: '1.5', A2: '2' });
 });
 
+test('movements are added once, also where some of the file was refused', async () => {
+  const moves = 'sku,name,quantity\nM1,Thing,5\nM2,Thing,six\n';
+  serve('/moves.csv', moves, { etag: '"m1"' });
+  const syncId = await addSync('/moves.csv', { mode: 'add' });
+  const stock = async () =>
+    (await app.owner`select quantity::float8 as n from catalog.products where sku = 'M1'`)[0]?.['n'];
+  expect(await run(syncId)).toMatchObject({ outcome: 'imported' });
+  const [first] = await importsOf(syncId);
+  expect(first).toMatchObject({ status: 'completed_with_issues', accounting: { created: 1, blocked: 1 } });
+  // A run that was lost meanwhile does not run for ever.
+  await app.owner`insert into waybill.sync_runs (sync_id, run_id) values (${syncId}, 'lost')`;
+  expect(await run(syncId)).toMatchObject({
+    outcome: 'unchanged',
+    message: expect.stringContaining(first!.id),
+  });
+  const { body } = await app.call('GET', `/api/syncs/${syncId}/runs`);
+  expect(body.items.find(({ id }: { id: string }) => id === 'lost')).toMatchObject({
+    outcome: 'failed',
+    finishedAt: expect.any(String),
+  });
+  expect(await stock()).toBe(5);
+  // In the middle, cancelled: some of it is there.
+  await app.owner`update waybill.imports set status = 'cancelled' where import_id = ${first!.id}`;
+  expect(await run(syncId)).toMatchObject({ outcome: 'failed', message: expect.stringContaining('undo it') });
+  expect(await stock()).toBe(5);
+});
+
+test('the same file is read again for another version of its profile', async () => {
+  serve('/profile.csv', 'Nr,Titel,Wert\nP1,Thing,1\n', { etag: '"p1"' });
+  const keep = (fields: object) =>
+    app.call('POST', '/api/datasets/products/profiles', {
+      body: {
+        waybillProfile: 1,
+        dataset: 'products',
+        name: 'feed',
+        headers: ['Nr', 'Titel', 'Wert'],
+        fields,
+      },
+    });
+  const fields = { sku: { column: 'Nr' }, name: { column: 'Titel' }, price: { column: 'Wert' } };
+  await keep(fields);
+  const syncId = await addSync('/profile.csv', { profile: 'feed' });
+  expect(await run(syncId)).toMatchObject({ outcome: 'imported' });
+  expect(await run(syncId)).toMatchObject({ outcome: 'unchanged' });
+  await keep({ ...fields, price: { constant: '7' } });
+  expect(await run(syncId)).toMatchObject({ outcome: 'imported' });
+  expect(await prices('P1')).toEqual({ P1: '7' });
+});
+
 test('of a file that was fetched and found unchanged nothing stays in the store', async () => {
   serve('/same.csv', catalogue([['E1', '1']]));
   const { body } = await app.call('POST', '/api/syncs', {

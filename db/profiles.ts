@@ -19,6 +19,7 @@ export const headerDigest = (manifest: Manifest): string =>
     .update(JSON.stringify(sourceColumns(manifest).map((column) => column.original)))
     .digest('hex');
 
+/** A profile in one version, or in the one that was said last: an older version that is said again counts again. */
 export async function findProfile(
   pool: pg.Pool,
   tenantId: string,
@@ -29,7 +30,7 @@ export async function findProfile(
   const result = await pool.query<PinnedProfile>(
     `select name, version, mapping from waybill.profiles
      where tenant_id = $1 and dataset = $2 and name = $3 and ($4::int is null or version = $4)
-     order by version desc limit 1`,
+     order by created_at desc, version desc limit 1`,
     [tenantId, dataset, name, version ?? null],
   );
   return result.rows[0] ?? null;
@@ -133,7 +134,7 @@ export function saveProfile(
 
 export interface ListedProfile {
   name: string;
-  /** The latest version, and how many there are. */
+  /** The version that counts, and how many there are. */
   version: number;
   versions: number;
   madeBy: string;
@@ -150,8 +151,8 @@ export async function listProfiles(
   dataset: string,
 ): Promise<ListedProfile[]> {
   const result = await pool.query<ListedProfile>(
-    `select p.name, max(p.version) as version, count(*)::int as versions,
-       (array_agg(p.made_by order by p.version desc))[1] as "madeBy", bool_or(p.by_person) as "byPerson",
+    `select p.name, (array_agg(p.version order by p.created_at desc, p.version desc))[1] as version, count(*)::int as versions,
+       (array_agg(p.made_by order by p.created_at desc, p.version desc))[1] as "madeBy", bool_or(p.by_person) as "byPerson",
        max(p.created_at) as "createdAt",
        (select count(*)::int from waybill.imports i
         where i.tenant_id = $1 and i.dataset = $2 and i.profile = p.name) as imports
@@ -302,7 +303,10 @@ export async function readAnew(
   });
 }
 
-/** The run that brought in this very content with this very profile, complete and not undone. */
+/**
+ * The run that brought in this very content with this very profile, complete and not undone. What is to be added counts
+ * twice even where another run has added only some of it.
+ */
 export async function findDuplicate(
   pool: pg.Pool,
   of: {
@@ -312,14 +316,16 @@ export async function findDuplicate(
     contentSha256: string;
     profile: string;
     version: number;
+    mode: string;
   },
 ): Promise<{ importId: string; finishedAt: Date } | null> {
   const result = await pool.query<{ importId: string; finishedAt: Date }>(
-    `select import_id as "importId", finished_at as "finishedAt" from waybill.imports
-     where tenant_id = $1 and dataset = $2 and content_sha256 = $3 and profile = $4 and profile_version = $5
-       and status = 'completed' and import_id <> $6
-     order by finished_at desc limit 1`,
-    [of.tenantId, of.dataset, of.contentSha256, of.profile, of.version, of.importId],
+    `select import_id as "importId", coalesce(finished_at, started_at) as "finishedAt" from waybill.imports i
+     where tenant_id = $1 and dataset = $2 and content_sha256 = $3 and profile = $4 and profile_version = $5 and import_id <> $6
+       and (status = 'completed' or $7 = 'add' and mode = 'add' and status not in ('reverting', 'reverted')
+         and exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated > 0))
+     order by 2 desc limit 1`,
+    [of.tenantId, of.dataset, of.contentSha256, of.profile, of.version, of.importId, of.mode],
   );
   return result.rows[0] ?? null;
 }

@@ -42,6 +42,8 @@ export interface Sync extends SyncSettings {
 export interface SyncSource extends Sync {
   etag: string | null;
   lastModified: string | null;
+  /** Of the dataset that the last file was read for; the request is conditional only if it is that still. */
+  readFor: number | null;
 }
 
 const columns = (sql: Sql) => sql`
@@ -151,6 +153,14 @@ const lastEffective = (sql: Sql, syncId: string) => sql`
       or exists (select from waybill.receipts r where r.import_id = i.import_id))
   order by i.created_at desc limit 1`;
 
+/** True where the import `l` was read as the sync `s` would have a file read now; but for the dataset's version. */
+const asReadNow = (sql: Sql) => sql`
+  l.dataset = s.dataset and l.mode = s.mode
+  and (s.profile is null or s.profile = l.profile and l.profile_version = (
+    select p.version from waybill.profiles p
+    where p.tenant_id = s.tenant_id and p.dataset = s.dataset and p.name = s.profile
+    order by p.created_at desc, p.version desc limit 1))`;
+
 /** Notes that a run began; null where the sync was removed. */
 export async function beginSyncRun(sql: Sql, syncId: string, runId: string): Promise<SyncSource | null> {
   const [row] = await sql<SyncSource[]>`
@@ -158,31 +168,37 @@ export async function beginSyncRun(sql: Sql, syncId: string, runId: string): Pro
       select * from waybill.syncs where sync_id = ${syncId} and deleted_at is null
     ), run as (
       insert into waybill.sync_runs (sync_id, run_id) select sync_id, ${runId} from sync on conflict do nothing
+    ), lost as (
+      -- One run at a time: whichever is open still was ended in Temporal, or lost with its database.
+      update waybill.sync_runs r set outcome = 'failed', finished_at = clock_timestamp(),
+        message = 'The run was ended from outside, or lost, and said nothing. Look at its import, where it made one.'
+      from sync where r.sync_id = sync.sync_id and r.run_id <> ${runId} and r.outcome is null
     ), last as (
       ${lastEffective(sql, syncId)}
     )
     select ${columns(sql)},
-      case when l.same then s.etag end as etag, case when l.same then s.last_modified end as "lastModified"
+      case when l.same then s.etag end as etag, case when l.same then s.last_modified end as "lastModified",
+      l.dataset_version as "readFor"
     from sync s left join lateral (
-      select true as same from last
-      where last.status = 'completed' and last.dataset = s.dataset and last.mode = s.mode
-        and last.file_sha256 = s.content_sha256 and last.source ->> 'url' = s.url
-        and (s.profile is null or s.profile = last.profile)
+      select true as same, l.dataset_version from last l
+      where l.status = 'completed' and l.file_sha256 = s.content_sha256 and l.source ->> 'url' = s.url
+        and ${asReadNow(sql)}
     ) l on true`;
   return row ?? null;
 }
 
 /**
  * What a file with this hash would be: the same that the last import took in whole, or the same that still waits
- * for a person in another import.
+ * for a person in another import. What was added is not added again, whatever of it was refused: `begun` where the
+ * import that added some of it has not gone through.
  */
 export async function recogniseFile(
   sql: Sql,
   syncId: string,
   sha256: string,
   datasetVersion: number,
-): Promise<{ kind: 'unchanged' | 'waiting'; importId: string } | null> {
-  const [row] = await sql<{ kind: 'unchanged' | 'waiting'; importId: string }[]>`
+): Promise<{ kind: 'unchanged' | 'waiting' | 'begun'; importId: string } | null> {
+  const [row] = await sql<{ kind: 'unchanged' | 'waiting' | 'begun'; importId: string }[]>`
     with last as (${lastEffective(sql, syncId)}), newest as (
       select * from waybill.imports where sync_id = ${syncId} order by created_at desc limit 1
     )
@@ -190,8 +206,13 @@ export async function recogniseFile(
     where n.file_sha256 = ${sha256} and n.status in ('queued', 'running', 'paused', 'waiting')
     union all
     select 'unchanged', l.import_id from last l join waybill.syncs s on s.sync_id = ${syncId}
-    where l.file_sha256 = ${sha256} and l.status = 'completed' and l.dataset = s.dataset and l.mode = s.mode
-      and l.dataset_version = ${datasetVersion} and (s.profile is null or s.profile = l.profile)
+    where l.file_sha256 = ${sha256} and l.status = 'completed' and l.dataset_version = ${datasetVersion} and ${asReadNow(sql)}
+    union all
+    select case when l.status in ('completed', 'completed_with_issues') then 'unchanged' else 'begun' end, l.import_id
+    from last l join waybill.syncs s on s.sync_id = ${syncId}
+    where l.file_sha256 = ${sha256} and l.mode = 'add' and s.mode = 'add' and l.dataset = s.dataset
+      and l.status not in ('reverting', 'reverted')
+      and exists (select from waybill.receipts r where r.import_id = l.import_id and r.created + r.updated > 0)
     limit 1`;
   return row ?? null;
 }
