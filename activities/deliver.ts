@@ -64,8 +64,11 @@ export function createDeliveryActivities({ sql, outbound, timeoutMs = TIMEOUT_MS
       const nothing = { status: null, durationMs: 0, error: null, excerpt: null, retryAfterMs: null };
       const due = await webhooks.findDelivery(sql, eventId, endpointId);
       const isTest = due?.event.type === webhooks.TEST_EVENT;
-      if (!due || due.state !== 'pending' || (!due.enabled && !isTest))
+      if (!due || due.state !== 'pending') return { outcome: 'stopped', ...nothing };
+      if (!due.enabled && !isTest) {
+        await webhooks.scheduleAttempt(sql, eventId, endpointId, null);
         return { outcome: 'stopped', ...nothing };
+      }
 
       const at = new Date();
       const body = eventBody(due.event);

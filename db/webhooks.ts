@@ -155,6 +155,22 @@ export async function prepareDeliveries(
   };
 }
 
+/** Deliveries that were due a while ago and that nothing came of: their workflow works late, or is lost. */
+export async function overdueDeliveries(
+  sql: Sql,
+  limit: number,
+): Promise<{ eventId: number; endpointId: string; type: string; host: string }[]> {
+  const rows = await sql<{ eventId: number; endpointId: string; type: string; url: string }[]>`
+    select d.event_id as "eventId", d.endpoint_id as "endpointId", e.type, w.url
+    from waybill.deliveries d
+    join waybill.webhook_endpoints w using (endpoint_id)
+    join waybill.events e using (event_id)
+    where d.state = 'pending' and w.enabled and e.type <> ${TEST_EVENT}
+      and coalesce(d.next_attempt_at, d.created_at) < now() - interval '10 minutes'
+    order by d.created_at limit ${limit}`;
+  return rows.map(({ url, ...row }) => ({ ...row, host: URL.parse(url)?.host ?? '' }));
+}
+
 export async function markDispatched(sql: Sql, eventIds: number[]): Promise<void> {
   await sql`update waybill.events set dispatched_at = clock_timestamp() where event_id = any (${eventIds})`;
 }

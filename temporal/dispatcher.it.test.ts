@@ -19,6 +19,7 @@ import {
   createEndpoint,
   findEndpoint,
   listDeliveries,
+  markDispatched,
   prepareDeliveries,
 } from '../db/webhooks.ts';
 import { createTestDatabase } from '../test/database.ts';
@@ -27,7 +28,7 @@ import { createTestNamespace } from '../test/namespace.ts';
 import type { TestNamespace } from '../test/namespace.ts';
 import { queues } from '../workflows/messages.ts';
 import { workflowBundle } from './bundle.ts';
-import { dispatchOnce, startDispatcher } from './dispatcher.ts';
+import { dispatchOnce, restartLost, startDispatcher } from './dispatcher.ts';
 
 const log = pino({ level: 'silent' });
 let database: TestDatabase;
@@ -241,6 +242,22 @@ test('an endpoint hears only what it asked for, of the datasets that it asked fo
   ]);
   await dispatch();
   await changeEndpoint(api, 'default', endpoints[1]!.endpointId, { enabled: false });
+});
+
+test('a delivery whose workflow was lost is begun again; one to an endpoint that was switched off has ended', async () => {
+  const { url, received } = await receiver([500, 500, 200]);
+  const endpoint = await endpointFor(url);
+  const deps = { sql: api, databaseUrl: database.apiUrl, client: temporal.client, log, offsetsMs: [0, 700] };
+  const lost = await cancelAnImport();
+  const { eventIds } = await prepareDeliveries(api, 100);
+  await markDispatched(api, eventIds);
+  await restartLost(deps);
+  expect(received).toHaveLength(0);
+  await owner`update waybill.deliveries set created_at = now() - interval '1 hour' where state = 'pending'`;
+  await restartLost(deps);
+  await vi.waitFor(() => expect(received).toHaveLength(1), { timeout: 10_000, interval: 20 });
+  await changeEndpoint(api, 'default', endpoint.endpointId, { enabled: false });
+  expect(await settled(lost, 1)).toMatchObject([{ state: 'given_up', attempts: [{ status: 500 }] }]);
 });
 
 test('of two dispatchers one works, and the other takes over when it stops; a repeat delivers nothing twice', async () => {

@@ -4,7 +4,7 @@ import type { Client } from '@temporalio/client';
 import pg from 'pg';
 import type { Logger } from 'pino';
 import type { Sql } from 'postgres';
-import { markDispatched, prepareDeliveries } from '../db/webhooks.ts';
+import { markDispatched, overdueDeliveries, prepareDeliveries } from '../db/webhooks.ts';
 import { queues } from '../workflows/messages.ts';
 import type {
   deliverWebhook,
@@ -30,6 +30,8 @@ const STARTS_AT_ONCE = 10;
 /** A notification can be lost with its connection; nothing waits longer than this for the next look. */
 const POLL_MS = 5_000;
 const RETRY_MS = 2_000;
+/** How often deliveries are looked for whose workflow is gone, with Temporal's database perhaps. */
+const OVERDUE_MS = 60_000;
 
 /** The workflow that brings an event to an endpoint; one for each pair, for ever. */
 async function startDelivery(
@@ -75,9 +77,9 @@ export async function deliverOnce(
   }
 }
 
-/** Starts what is due; returns how many events that was. At least once: a crash before the mark repeats it. */
-export async function dispatchOnce({ sql, client, offsetsMs }: DispatcherDeps): Promise<number> {
-  const { eventIds, deliveries } = await prepareDeliveries(sql, PAGE);
+type Started = Awaited<ReturnType<typeof overdueDeliveries>>;
+
+async function startAll({ client, offsetsMs }: DispatcherDeps, deliveries: Started): Promise<void> {
   for (let at = 0; at < deliveries.length; at += STARTS_AT_ONCE) {
     await Promise.all(
       deliveries
@@ -91,9 +93,20 @@ export async function dispatchOnce({ sql, client, offsetsMs }: DispatcherDeps): 
         ),
     );
   }
+}
+
+/** Starts what is due; returns how many events that was. At least once: a crash before the mark repeats it. */
+export async function dispatchOnce(deps: DispatcherDeps): Promise<number> {
+  const { sql } = deps;
+  const { eventIds, deliveries } = await prepareDeliveries(sql, PAGE);
+  await startAll(deps, deliveries);
   if (eventIds.length > 0) await markDispatched(sql, eventIds);
   return eventIds.length;
 }
+
+/** Starts what Temporal does not know any more; what it does know works on, or has been ended by somebody. */
+export const restartLost = async (deps: DispatcherDeps): Promise<void> =>
+  startAll(deps, await overdueDeliveries(deps.sql, PAGE));
 
 /** Turns events into deliveries for as long as this process holds the lock; waits for it otherwise. */
 export function startDispatcher(deps: DispatcherDeps): { stop(): Promise<void> } {
@@ -141,10 +154,15 @@ async function lead(deps: DispatcherDeps, signal: AbortSignal): Promise<void> {
     ]);
     if (!rows[0]!.held) return;
     await connection.query('listen waybill_events');
+    let looked = -Infinity;
     while (!signal.aborted && !broken) {
       // Armed before the look: an event that comes between the two is not waited out.
       const woken = new Promise<void>((resolve) => (wake = resolve));
       if ((await dispatchOnce(deps)) === PAGE) continue;
+      if (performance.now() - looked > OVERDUE_MS) {
+        await restartLost(deps);
+        looked = performance.now();
+      }
       if (signal.aborted || broken) break;
       const timer = setTimeout(wake, POLL_MS);
       await woken;

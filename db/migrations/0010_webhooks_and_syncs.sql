@@ -1,6 +1,7 @@
 -- When a delivery will be tried again, for the eye; and the lists that the console shows.
 alter table waybill.deliveries add column next_attempt_at timestamptz;
 create index deliveries_by_endpoint on waybill.deliveries (endpoint_id, event_id desc);
+create index deliveries_pending on waybill.deliveries (created_at) where state = 'pending';
 
 -- The definition is ours, the Temporal Schedule is made from it: which revision it was last made from, and how
 -- Temporal described it then, so that a change by hand on that side is seen.
