@@ -47,7 +47,8 @@ export function actionsOf(i: StoredImport): ImportJson['actions'] {
 
 /** What was changed can be undone for a while. */
 function undoing(i: StoredImport): 'revert'[] {
-  const changed = (i.accounting?.['created'] ?? 0) + (i.accounting?.['updated'] ?? 0);
+  const changes = ['created', 'updated', 'deactivated', 'deleted'];
+  const changed = changes.reduce((sum, change) => sum + (i.accounting?.[change] ?? 0), 0);
   const ended = i.finishedAt?.getTime() ?? 0;
   return changed > 0 && Date.now() < ended + revertSeconds * 1000 ? ['revert'] : [];
 }

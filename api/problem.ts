@@ -1,5 +1,6 @@
 import type { Response } from 'express';
 import { isDatabaseUnavailable } from '../db/errors.ts';
+import { TargetRefused } from '../db/target.ts';
 import {
   ObjectChanged,
   ObjectMissing,
@@ -107,6 +108,7 @@ export function asApiError(error: unknown): ApiError | null {
       },
     );
   }
+  if (error instanceof TargetRefused) return new ApiError(422, error.code, error.message);
   if (error instanceof ObjectMissing)
     return new ApiError(409, error.code, `${error.message} Upload it again.`);
   if (error instanceof ObjectChanged)

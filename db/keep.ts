@@ -103,6 +103,9 @@ async function dropLedger(pool: pg.Pool, { importId, lockKey }: Ended): Promise<
     ]);
     await client.query('delete from waybill.key_blocks where lock_key = $1', [lockKey]);
     await client.query('delete from waybill.key_maps where lock_key = $1', [lockKey]);
+    // What came of single rows goes with them, and what they held.
+    for (const table of ['outcomes', 'revert_outcomes', 'issues'])
+      await client.query(`delete from waybill.${table} where import_id = $1`, [importId]);
     await client.query(
       `update waybill.imports set ledger_dropped_at = clock_timestamp(),
          values_dropped_at = coalesce(values_dropped_at, clock_timestamp()) where import_id = $1`,

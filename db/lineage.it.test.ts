@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../test/database.ts';
 import { connectPool } from './connect.ts';
-import { proveImport, reopenImport, requestStop, takeTurn } from './control.ts';
+import { claimImport, proveImport, reopenImport, requestStop, takeTurn } from './control.ts';
 import { keepHouse } from './keep.ts';
 import { findRow, recordHistory } from './lineage.ts';
 import type { Fate } from './ledger.ts';
@@ -130,6 +130,19 @@ describe('the history of a record', () => {
     expect((await history('zzz')).entries).toEqual([]);
   });
 
+  it('has what a run did that went on after its map was made', async () => {
+    const staged = await stageImport(worker, [{ sku: 'a', name: 'A' }]);
+    const { importId } = staged;
+    await requestStop(worker, { importId, what: 'cancel', actor: 'test' });
+    expect(await keep()).toMatchObject({ mapped: 1 });
+    await reopenImport(worker, importId, 'test');
+    const { epoch } = (await claimImport(worker, importId, 'again'))!;
+    await takeTurn(worker, importId, epoch, TURN, 'turn');
+    await applyAll(worker, { ...staged, epoch });
+    expect((await history('a')).entries).toMatchObject([{ importId, fate: 'created' }]);
+    await requestStop(worker, { importId, what: 'cancel', actor: 'test' });
+  });
+
   it('tells what was undone', async () => {
     const staged = await imported([{ sku: 'a', name: 'A' }]);
     await undo(staged);
@@ -212,10 +225,22 @@ describe('what an import leaves, by age', () => {
 
   it('gives up the ledger in the end, and the maps of its month', async () => {
     const staged = await imported([{ sku: 'a', name: 'A' }]);
+    await pool.query(
+      `insert into waybill.outcomes (import_id, record, wave, batch, decision, outcome) values ($1, 1, 1, 1, 'create', 'failed')`,
+      [staged.importId],
+    );
+    await pool.query(
+      `insert into waybill.issues (import_id, ordinal, record, line, code, severity, value, message) values ($1, 1, 1, 2, 'x', 'error', 'private', 'no')`,
+      [staged.importId],
+    );
     await aged(staged, 450);
     await keep();
     expect(await keep()).toMatchObject({ dropped: 0 });
     expect(await tables(staged)).toEqual([]);
+    for (const table of ['outcomes', 'issues'])
+      expect(
+        (await pool.query(`select from waybill.${table} where import_id = $1`, [staged.importId])).rowCount,
+      ).toBe(0);
     expect((await history('a')).entries).toEqual([]);
     const left = await pool.query('select from waybill.key_maps where lock_key = $1', [staged.lockKey]);
     expect(left.rowCount).toBe(0);

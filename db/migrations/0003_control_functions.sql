@@ -42,6 +42,8 @@ begin
   -- Whoever goes on asks for slot and turn again, in that order: two that held one each would wait for ever.
   delete from waybill.tickets where import_id = p_import;
   update waybill.turns set holder = null where holder = p_import;
+  -- Of a run that had ended: what it does now is not in the map of its keys.
+  delete from waybill.key_maps where lock_key = i.lock_key;
   update waybill.imports set
     epoch = epoch + 1,
     workflow_run_id = p_run,

@@ -22,7 +22,7 @@ revoke update on waybill.receipts, waybill.plans from waybill_worker;
 revoke insert, update on waybill.revert_batches, waybill.revert_receipts, waybill.revert_outcomes, waybill.key_maps,
   waybill.key_blocks from waybill_api;
 revoke update on waybill.revert_receipts, waybill.revert_outcomes from waybill_worker;
-grant delete on waybill.key_maps, waybill.key_blocks to waybill_worker;
+grant delete on waybill.key_maps, waybill.key_blocks, waybill.outcomes, waybill.revert_outcomes to waybill_worker;
 -- But what the guard said of a plan is noted after it was made.
 grant update (guard) on waybill.plans to waybill_worker;
 
