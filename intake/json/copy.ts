@@ -69,7 +69,8 @@ function resultOf(
       `The file has two arrays of the name "${chosen}", and nobody knows whether both are meant. Give each a name of its own, or put their records into one.`,
     );
   }
-  if (columns.length === 0 && records > 0) {
+  // Where all of it is no UTF-8, it is read again as what it is.
+  if (columns.length === 0 && records > 0 && invalid === 0) {
     throw new FileError(
       'json_not_objects',
       'This JSON holds no objects with names and values, so that nothing in it is a record. Export it as an array of objects, or as .csv.',
@@ -140,7 +141,7 @@ async function isLines(input: JsonInput): Promise<boolean> {
     const lines = chunk
       .toString('utf8')
       .split('\n')
-      .map((line) => line.trim());
+      .map((line) => line.replace(/^\x1E/u, '').trim());
     if (lines.length > 2) lines.pop();
     const filled = lines.filter((line) => line !== '').slice(0, 50);
     const whole = filled.filter((line) => line.startsWith('{') && line.endsWith('}') && !holdsSeveral(line));

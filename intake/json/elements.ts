@@ -24,6 +24,8 @@ export interface RecordArray {
 
 const LF = 10;
 const CR = 13;
+/** Stands before each record of a JSON text sequence (RFC 7464). */
+const RECORD_SEPARATOR = 0x1e;
 const QUOTE = 34;
 const COMMA = 44;
 const COLON = 58;
@@ -401,7 +403,7 @@ export class JsonElements {
 const NOTHING: Buffer = Buffer.alloc(0);
 
 function isSpace(byte: number): boolean {
-  return byte === 32 || byte === LF || byte === CR || byte === 9;
+  return byte === 32 || byte === LF || byte === CR || byte === 9 || byte === RECORD_SEPARATOR;
 }
 
 function endsScalar(byte: number): boolean {

@@ -10,7 +10,7 @@ import {
 import { readChunks } from '../read-chunks.ts';
 import { SpoolFile, type InspectInput, type InspectLimits, type Received } from '../receive.ts';
 import { TextAnalysis } from '../text-analysis.ts';
-import type { Dialect, FileWarning, Manifest } from '../types.ts';
+import { FileError, type Dialect, type FileWarning, type Manifest } from '../types.ts';
 import { copyJson, type JsonCopy, type JsonInput } from './copy.ts';
 
 /** The dialect of the copy that is made from JSON. */
@@ -63,6 +63,12 @@ async function manifestOf(
   found: EncodingFound,
   copy: JsonCopy,
 ): Promise<Manifest> {
+  if (copy.columns.length === 0 && copy.records > 0) {
+    throw new FileError(
+      'broken_json',
+      `No record of this JSON is text in the encoding ${found.encoding}. Name its encoding, or export it as UTF-8.`,
+    );
+  }
   if (copy.columns.length === 0) throw emptyFile();
   const analysis = new TextAnalysis({ headerRow: 0, encoding: 'utf-8' }, limits, JSON_DIALECT);
   analysis.names = copy.columns;

@@ -96,6 +96,7 @@ describe('records of JSON', () => {
   it.each([
     ['all on one line', '{"a":1}{"a":2} {"a":3}'],
     ['two on each', '{"a":1}{"a":2}\n{"a":3}\n'],
+    ['as a text sequence', '\x1E{"a":1}{"a":2}\n\x1E{"a":3}\n\n'],
     ['with CR between them', '{"a":1}\r{"a":2}\r{"a":3}\r'],
   ])('or objects with nothing between them: %s', async (_, text) => {
     const found = await read(text);
@@ -296,6 +297,14 @@ describe('rejected with a reason', () => {
       ]),
     );
     expect(codes(found)).toEqual([[3, 'invalid_bytes']]);
+  });
+
+  it('bytes that are no text in any record, with what to do', async () => {
+    const bytes = Buffer.from('[{"a":"x"}]'.replace('x', '\xff'), 'latin1');
+    await expect(read(bytes, { options: { encoding: 'utf-8' } })).rejects.toMatchObject({
+      code: 'broken_json',
+      message: expect.stringContaining('Name its encoding') as string,
+    });
   });
 
   it('nested too deep, with what to do', async () => {

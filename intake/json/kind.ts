@@ -3,7 +3,7 @@
  * name in quotes, or an array's first element that is an object, an array or none, is a sign.
  */
 export function looksLikeJson(text: string): boolean {
-  return /^\s*(?:\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|"(?:[^"\\]|\\.)*$|\}\s*(?:$|\{\s*(?:["}]|$)))|\[\s*(?:\{\s*(?:"|\}|$)|\[|\]\s*$|$))/u.test(
+  return /^[\s\x1E]*(?:\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|"(?:[^"\\]|\\.)*$|\}\s*(?:$|\{\s*(?:["}]|$)))|\[\s*(?:\{\s*(?:"|\}|$)|\[|\]\s*$|$))/u.test(
     text.replace(/^\uFEFF/u, ''),
   );
 }
