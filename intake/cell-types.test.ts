@@ -44,6 +44,7 @@ describe('a column', () => {
     ['UTC', ['2024-01-31 10:20:30 UTC', '2024-02-01 00:00 GMT'], 'timestamp', { date: 'YMD' }],
     ['phones with their countries', ['+6281234567890', '+81312345678'], 'phone', null],
     ['signs before numbers', ['+5', '-3', '+1200'], 'integer', { decimal: '.' }],
+    ['months', ['2024-01', '2024-12'], 'text', null],
     ['addresses of computers', ['192.168.100.101', '10.100.200.201'], 'text', null],
     ['eras', ['令和6年1月31日', 'R6.2.29', '平成元年1月8日'], 'date', { date: 'YMD' }],
     ['halves of a day', ['1/31/2024 2:30 PM', '1/31/2024 12:00:00 AM'], 'timestamp', { date: 'MDY' }],

@@ -35,6 +35,8 @@ const IDENTIFIER = /^(?:[+-]?0\d+|\d{17,})$/u;
 const INTERNATIONAL = /^\+[1-9]\d{7,14}$/u;
 /** `192.168.100.101` is an address and no twelve digits with marks between the thousands. */
 const ADDRESS = /^(?:(?:1?\d?\d|2[0-4]\d|25[0-5])(?:\.(?!$)|$)){4}$/u;
+/** `2024-01` is a month and no phone. */
+const MONTH = /^(?:19|20)\d\d-(?:0[1-9]|1[0-2])$/u;
 const URL_TEXT = /^(?:https?|ftp):\/\/\S+$/iu;
 const SHORT_YEAR = /^(\d\d)([-/.])(\d{1,2})\2(\d\d)$/u;
 const ORDERS: DateOrder[] = ['YMD', 'DMY', 'MDY'];
@@ -173,6 +175,7 @@ export class TypeTally {
   }
 
   private addPhone(bytes: Buffer, from: number, to: number): boolean {
+    if (to - from === 7 && bytes[from + 4] === 45) return false;
     let digits = 0;
     for (let i = from; i < to; i++) {
       if (KINDS[bytes[i]!] === DIGIT) digits++;
@@ -236,7 +239,7 @@ export class TypeTally {
     if (isWords(plain)) return;
     if (IDENTIFIER.test(plain)) this.identifier = true;
     if (/\d/u.test(plain)) {
-      if (ADDRESS.test(plain)) return;
+      if (ADDRESS.test(plain) || MONTH.test(plain)) return;
       if (INTERNATIONAL.test(plain)) {
         this.counts.phone++;
         return;

@@ -29,6 +29,8 @@ const SAMPLE_CELLS = 6000;
 /** What a table of one column is worth beside one that divides into several. */
 const ONE_COLUMN = 0.1;
 const LONE_VALUE = 0.34;
+/** Where the first record has one field fewer than the rest, another reading may be without a tear in every one of them. */
+const ONE_NAME_SHORT = 0.7;
 /** A width that fewer records have must be that of a block of them. */
 const MAJORITY = 0.6;
 /** So many records of one width in a row are a table. */
@@ -225,7 +227,7 @@ function quotesIn(text: string, delimiter: string, options: FileOptions): string
   // Apostrophes are common in prose: they quote only where fields begin and end with them.
   if (text.includes("'") && quotesFields(text, "'", delimiter)) quotes.push("'");
   // A few quotes that do not close are mistakes; only many of them are a custom.
-  if ((text.match(/"[^\r\n]*/gu) ?? []).length >= 3) quotes.push('');
+  if ((text.match(/"[^\r\n]*/gu) ?? []).length >= 3 || text.includes(`\\${delimiter}`)) quotes.push('');
   return quotes;
 }
 
@@ -336,7 +338,10 @@ function scoreOf(records: HeadRecord[], dialect: Dialect, known: Map<string, boo
   const columns = width === 1 ? ONE_COLUMN : ((width - 1) / width) * Math.sqrt(filled / kinds.length);
   const quotes = quoted + strays === 0 ? 1 : 0.05 + 0.95 * ((quoted + 1) / (quoted + strays + 1));
   const readable = 1 - rejected / records.length;
+  const short =
+    width > 2 && isOfTables(dialect) && records[0]!.cells.length === width - 1 ? ONE_NAME_SHORT : 1;
   return (
+    short *
     consistency ** 1.5 *
     readable *
     columns *

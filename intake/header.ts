@@ -77,7 +77,13 @@ export function findHeader(
     first--;
     lines++;
   }
-  const named = records.slice(first, first + lines).filter(({ cells }) => !isRuler(cells));
+  const top = records[first]!.cells;
+  // Names that stand there twice are no names of two parts.
+  const named = records
+    .slice(first, first + lines)
+    .filter(
+      ({ cells }, at) => !isRuler(cells) && (at === 0 || cells.some((cell, column) => cell !== top[column])),
+    );
   const names = joinNames(named.map(({ cells }) => cells));
   return {
     header: first,
@@ -297,14 +303,19 @@ function headerVotes(first: HeadRecord | undefined, body: HeadRecord[], width: n
       continue;
     }
     const own = typeOf([name]);
+    const cells = body.map((record) => record.cells[column] ?? '').filter((cell) => cell.trim() !== '');
+    const type = cells.length === 0 ? null : typeOf(cells);
     if (hasKnownWord(name)) votes += 2;
+    // Amounts of a month below its name: a date is none of them.
+    if (own === 'date' && (type === 'integer' || type === 'decimal')) {
+      votes += 1;
+      continue;
+    }
     if (own === 'integer' || own === 'decimal' || own === 'date' || own === 'email' || own === 'url') {
       votes -= own === 'integer' && /^(?:19|20)\d\d$/u.test(name) ? 0.5 : 3;
       continue;
     }
-    const cells = body.map((record) => record.cells[column] ?? '').filter((cell) => cell.trim() !== '');
-    if (cells.length === 0) continue;
-    const type = typeOf(cells);
+    if (type === null) continue;
     if (type !== 'text' && type !== own) votes += 2;
     else if (cells.some((cell) => cell.trim() === name)) votes -= 1;
     else votes += shapeVote(name, cells);

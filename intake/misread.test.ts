@@ -280,6 +280,35 @@ it.each<[string, (n: number) => string]>([
   expect(found.rejects).toEqual([[1, 'too_few_columns']]);
 });
 
+it('names that stand on two lines alike are not joined with themselves', async () => {
+  const found = await read('id,name,qty\nid,name,qty\n1,a,5\n2,b,6\n3,c,7\n');
+  expect(found.names).toEqual(['id', 'name', 'qty']);
+  expect(found.manifest).toMatchObject({ headerRow: 1, headerRows: 2, rows: 3 });
+  expect(found.codes).not.toContain('header_joined');
+});
+
+it('JSON that is UTF-8 in no record is read as what it is', async () => {
+  const bytes = Buffer.from('[{"a":"\x93\xfa\x96\x7b\x8c\xea\x82\xcc\x8f\xa4\x95\x69"}]', 'latin1');
+  expect(await read(bytes, 'file.json')).toMatchObject({
+    manifest: { encoding: 'shift_jis' },
+    rows: [['日本語の商品']],
+  });
+});
+
+it.each<[string, (n: number) => string]>([
+  ['backslashes', (n) => `${n},a\\, b ${n},x`],
+  ['apostrophes', (n) => `${n},'a, b ${n}',x`],
+])('delimiters behind %s tear no cell and shift no names', async (_, line) => {
+  const found = await read(`id,text,n\n${lines(20, line)}`);
+  expect(found.names).toEqual(['id', 'text', 'n']);
+  expect(found.rows[4]).toEqual(['5', 'a, b 5', 'x']);
+});
+
+it('months may be names of columns', async () => {
+  const found = await read('sku,2024-01-01,2024-02-01\nA1,5,6\nA2,7,8\nA3,9,10\n');
+  expect(found.names).toEqual(['sku', '2024-01-01', '2024-02-01']);
+});
+
 describe('names in angle brackets', () => {
   it.each([',', '\t', ';'])('are no tags: %j', async (sign) => {
     const names = ['<TICKER>', '<DATE>', '<CLOSE>'];
