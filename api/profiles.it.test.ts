@@ -60,7 +60,8 @@ describe('a profile', () => {
     expect((await keep(changed)).body).toMatchObject({ version: 2, created: true });
     expect((await keep(shown.body.profile)).body).toMatchObject({ version: 1, created: false });
     const { items } = (await app.call('GET', '/api/datasets/products/profiles')).body;
-    expect(items).toMatchObject([{ name: 'nightly', version: 2, versions: 2, byPerson: true }]);
+    // What was said last is what counts.
+    expect(items).toMatchObject([{ name: 'nightly', version: 1, versions: 2, byPerson: true }]);
     expect((await app.call('GET', '/api/datasets/products/profiles/nightly?version=9')).status).toBe(404);
   });
 
