@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { createGunzip } from 'node:zlib';
 import { Readable } from 'node:stream';
 import { shownFileName } from './file-name.ts';
@@ -149,6 +150,23 @@ export function refuseForeignText(text: string): void {
   if (start.startsWith('{\\rtf')) refuse('a text document (RTF)', CONVERT);
   if (/^<(?:\?xml\b|[a-z][\w.:-]*(?:\s[^>]*)?>)/iu.test(start))
     refuse('an XML file', 'Export the data as .csv or .xlsx.');
+}
+
+const BINARY_BYTES = 1024;
+const BINARY_SHARE = 0.05;
+
+/** Refuses what is neither UTF-8 nor, by its NULs and control characters, text in any other encoding of single bytes. */
+export function refuseBinary(head: Buffer): void {
+  const bytes = head.subarray(0, BINARY_BYTES);
+  if (!bytes.includes(0)) return;
+  let controls = 0;
+  for (const byte of bytes) if (byte < 9 || (byte > 13 && byte < 32 && byte !== 27)) controls++;
+  const valid = isUtf8(bytes) || isUtf8(bytes.subarray(0, bytes.lastIndexOf(10) + 1));
+  if (valid || controls < 8 || controls < bytes.length * BINARY_SHARE) return;
+  throw new FileError(
+    'not_a_data_file',
+    'This is no text, but the file of some program in a form of its own. Export the data as .csv or .xlsx.',
+  );
 }
 
 export function emptyFile(): FileError {

@@ -1,5 +1,5 @@
 import { rename, rm } from 'node:fs/promises';
-import { nameWarning } from './container.ts';
+import { nameWarning, refuseBinary } from './container.ts';
 import {
   canonicalLabel,
   detectEncoding,
@@ -37,6 +37,7 @@ export async function inspectFile(input: InspectInput): Promise<Manifest> {
   if (received.json) return inspectJson(input, limits, received);
 
   const certain = encodingOfHead(received.head);
+  if (asked === null && certain === null) refuseBinary(received.head);
   let found: EncodingFound | null = asked
     ? { encoding: asked, bom: certain?.encoding === asked && certain.bom, confidence: 1 }
     : certain;

@@ -309,6 +309,13 @@ it('months may be names of columns', async () => {
   expect(found.names).toEqual(['sku', '2024-01-01', '2024-02-01']);
 });
 
+it('what is no text in any encoding is refused, and a few NULs in a text are not', async () => {
+  const bytes = Buffer.from(Array.from({ length: 4000 }, (_, n) => (n * n * 31 + n * 7) % 256));
+  await expect(read(bytes)).rejects.toMatchObject({ code: 'not_a_data_file' });
+  const text = `id,name\n${lines(50, (n) => `${n},Caf\xe9`)}51,a\0b\n`;
+  expect((await read(Buffer.from(text, 'latin1'))).rejects).toEqual([[52, 'nul_byte']]);
+});
+
 describe('names in angle brackets', () => {
   it.each([',', '\t', ';'])('are no tags: %j', async (sign) => {
     const names = ['<TICKER>', '<DATE>', '<CLOSE>'];
