@@ -21,7 +21,7 @@ RUN npm ci --omit=dev --no-audit --no-fund && rm -rf node_modules/@embedded-post
 COPY --from=build /app .
 # Compiled ahead: the worker then holds no compiler in memory.
 RUN mkdir -p /var/lib/waybill /run/waybill \
-  && node --max-semi-space-size=1 --heap-growing-percent=20 temporal/worker.ts --compile \
+  && node --max-semi-space-size=1 --heap-growing-percent=20 --expose-gc --no-sparkplug --no-maglev temporal/worker.ts --compile \
   && chown -R node:node /var/lib/waybill /run/waybill
 USER node
 EXPOSE 3000

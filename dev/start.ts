@@ -34,8 +34,18 @@ const DRAIN: Record<Ours, Pick<ProcessSpec, 'stopSignal' | 'graceMs'>> = {
   worker: { stopSignal: 'SIGTERM', graceMs: 20_000 },
 };
 
-/** A small heap that is collected often: 8 MB less at the peak. What is compiled ahead is compiled for these flags. */
-const WORKER_FLAGS = ['--max-semi-space-size=1', '--heap-growing-percent=20'];
+/**
+ * A small heap that is collected often (8 MB less at the peak), chunks that are collected as they go (20 MB less, see
+ * intake/segment-pool.ts), and no code of the compilers between interpreter and optimizer (8 MB less): what is hot is
+ * optimized all the same. What is compiled ahead is compiled for these flags.
+ */
+const WORKER_FLAGS = [
+  '--max-semi-space-size=1',
+  '--heap-growing-percent=20',
+  '--expose-gc',
+  '--no-sparkplug',
+  '--no-maglev',
+];
 /** What malloc keeps in arenas for threads, and of chunks that have gone, would be another 20 MB. */
 const WORKER_MALLOC = {
   MALLOC_ARENA_MAX: '1',
