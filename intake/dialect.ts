@@ -271,7 +271,7 @@ function longDelimiters(text: string): string[] {
     .slice(0, 100);
   const counts = new Map<string, number[]>();
   for (const [index, line] of lines.entries()) {
-    for (const [run] of line.matchAll(/ [|;:,/~^-] |\t[|;]\t|[^\p{L}\p{N}\s"'.\\()[\]{}]{2,}/gu)) {
+    for (const [run] of line.matchAll(/ [|;:,/~^-] |\t[|;]\t|[^\0\p{L}\p{N}\s"'.\\()[\]{}]{2,}/gu)) {
       const sign = rootOf(run);
       // Each sign once a line, and not endlessly many of them: what counts them looks at the whole line.
       if (sign.length < 2 || sign.length > 4 || sign === ',,' || counts.get(sign)?.[index]) continue;

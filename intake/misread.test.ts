@@ -316,6 +316,12 @@ it('what is no text in any encoding is refused, and a few NULs in a text are not
   expect((await read(Buffer.from(text, 'latin1'))).rejects).toEqual([[52, 'nul_byte']]);
 });
 
+it('NULs divide nothing: no row comes of UTF-32 without a mark', async () => {
+  const text = `id,name\n${lines(20, (n) => `${n},abc`)}`;
+  const bytes = Buffer.from([...text].flatMap((letter) => [letter.charCodeAt(0), 0, 0, 0]));
+  expect((await read(bytes)).rows).toEqual([]);
+});
+
 describe('names in angle brackets', () => {
   it.each([',', '\t', ';'])('are no tags: %j', async (sign) => {
     const names = ['<TICKER>', '<DATE>', '<CLOSE>'];
