@@ -66,9 +66,12 @@ it('a profile goes in, comes out, and is tried on an old file before anybody use
   expect(JSON.parse(exported.stdout)).toEqual({ ...supplier, version: 1 });
   writeFileSync(join(folder, 'again.json'), exported.stdout);
   expect((await profiles('import', join(folder, 'again.json'))).stdout).toBe(
-    'Nothing new: supplier, version 1, says the same.\n',
+    'supplier, version 1, says the same; it is the one in use.\n',
   );
-  expect((await profiles('list', '-d', 'products')).stdout).toMatch(/^NAME +VERSION.*\nsupplier +2 /u);
+  const listed = async () => (await profiles('list', '-d', 'products')).stdout;
+  expect(await listed()).toMatch(/^NAME +VERSION.*\nsupplier +1 /u);
+  await profiles('import', join(folder, 'two.json'));
+  expect(await listed()).toMatch(/\nsupplier +2 /u);
   expect((await profiles('show', 'supplier', '-d', 'products')).stdout).toContain('"Stand"');
 
   const id = await submit(app, 'Nr,Stand\nk-1,A\nk-2,yes\nk-3,A\nk-4,maybe\n');

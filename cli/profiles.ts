@@ -141,7 +141,7 @@ function importProfile(argv: string[]): Promise<number> {
       process.stdout.write(
         kept.created
           ? `Kept as ${kept.name}, version ${kept.version}.\n`
-          : `Nothing new: ${kept.name}, version ${kept.version}, says the same.\n`,
+          : `${kept.name}, version ${kept.version}, says the same; it is the one in use.\n`,
       );
     return EXIT.completed;
   });

@@ -131,7 +131,10 @@ it('with more rows than that it goes in by batches, and cancelled it is undone b
   const id = await submit(app, csv('undo', 20_500), { atomic: true });
   const written = await until('a batch that is committed', async () => (await status(id)).rows_written);
   expect(await show(id)).toMatchObject({ allOr: 'undone' });
-  expect(await inTarget('undo')).toBe(written);
+  const there = await inTarget('undo');
+  expect(there).toBeGreaterThanOrEqual(written);
+  // The other lane may have committed meanwhile.
+  expect(there).toBeLessThanOrEqual((await status(id)).rows_written);
   expect((await app.call('POST', `/api/imports/${id}/cancel`, { body: {} })).status).toBe(200);
   await operator.query('rollback');
   await reached(app, id, 'reverted');

@@ -99,7 +99,7 @@ it('a resume that comes after the next pause leaves the run paused', async () =>
     await signal(id, 'pause', { epoch: paused });
     await signal(id, 'resume', { epoch: resumed });
     await until('the workflow pausing', async () => (await heard(id)) === 'paused');
-    expect(await epoch(id)).toBe(paused);
+    // Not its epoch: the first resume may only now be heard, and what begins again for it finds the import paused.
     expect((await app.call('GET', `/api/imports/${id}`)).body.status).toBe('paused');
   });
   await act(id, 'resume');
