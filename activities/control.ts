@@ -52,9 +52,9 @@ export function createControlActivities(deps: ActivityDeps) {
           `select (select max(wave) from waybill.waves w where w.import_id = $1 and w.plan_version = $2) as wave,
              (select jsonb_build_object('version', version, 'digest', digest, 'counts', counts,
                 'reasons', coalesce(guard -> 'reasons', to_jsonb(hold))) from waybill.plans where import_id = $1 and version = $2
-                -- A plan that the guard has not judged yet is made again, not let pass.
-                and ($3 <> 'guard' or guard is not null)) as plan`,
-          [input.importId, row.plan_version, row.policy],
+                -- A plan that was not judged yet is made again, not let pass.
+                and judged_at is not null) as plan`,
+          [input.importId, row.plan_version],
         )
       ).rows[0]!;
       return {

@@ -4,7 +4,8 @@ import { applyBatches } from '../db/control.ts';
 import { guardExamples, guardFigures } from '../db/guard.ts';
 import { recordIssues } from '../db/issues-of-plan.ts';
 import { stagingHasIssues } from '../db/staged-issues.ts';
-import { BATCH_ROWS, makePlan, type Plan } from '../db/plan.ts';
+import { BATCH_ROWS, makePlan } from '../db/plan.ts';
+import { planIsJudged, type Plan } from '../db/stored-plan.ts';
 import { rebasePlan } from '../db/rebase.ts';
 import { guardReasons } from '../review/guard.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -43,6 +44,7 @@ export function createLoadActivities(deps: ActivityDeps) {
       // Nobody will look at it: refused at once. Otherwise a person is asked, who cannot approve it as it is.
       if (request.policy === 'auto') await mustBeWhole(pool, input.importId);
       let reasons = plan.hold;
+      let guard: object | null = null;
       if (request.policy === 'guard' || plan.hold.length > 0) {
         const asked = { ...request, counts: plan.counts };
         const figures = request.policy === 'guard' ? await guardFigures(pool, asked) : null;
@@ -52,12 +54,9 @@ export function createLoadActivities(deps: ActivityDeps) {
           ...(plan.hold.length > 0 ? [{ kind: 'removed' as const, field: null }] : []),
           ...found,
         ]);
-        await pool.query('update waybill.plans set guard = $3 where import_id = $1 and version = $2', [
-          input.importId,
-          plan.version,
-          JSON.stringify({ ...figures, reasons, examples }),
-        ]);
+        guard = { ...figures, reasons, examples };
       }
+      await planIsJudged(pool, { importId: input.importId, version: plan.version, guard });
       return { version: plan.version, digest: plan.digest, counts: plan.counts, reasons };
     },
 

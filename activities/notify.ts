@@ -7,6 +7,7 @@ import { finishImport, proveImport } from '../db/control.ts';
 import { recordIssues, reportRows } from '../db/issues-of-plan.ts';
 import { proofChecks } from '../db/proof.ts';
 import { indexLedger } from '../db/plan.ts';
+import { plansAreJudged } from '../db/stored-plan.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
 import { countRun } from './metrics.ts';
@@ -33,7 +34,8 @@ export function createNotifyActivities(deps: ActivityDeps) {
       });
       const { accounting } = proof;
       const refused = accounting['blocked']! + accounting['stale']! + accounting['failed']!;
-      if (refused + accounting['duplicates']! > 0)
+      // A run that was stopped right behind its planning goes on from its batches: its warnings are still to be kept.
+      if (refused + accounting['duplicates']! > 0 || !(await plansAreJudged(pool, input.importId)))
         await recordIssues(pool, input.importId, row.lock_key, signal);
       if (refused > 0) {
         const rows = reportRows(pool, row.import_id, row.lock_key);

@@ -233,6 +233,11 @@ function outcomeOf(state: syncs.ImportState): { outcome: syncs.SyncOutcome; mess
           state.waitingFor?.message ??
           `The import waits for a person (${state.waitingFor?.what ?? 'review'}).`,
       };
+    case 'paused':
+      return {
+        outcome: 'waiting',
+        message: 'Somebody has paused the import: it goes on when it is resumed.',
+      };
     case 'failed':
     case 'unproven':
     case 'cancelled':

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { PlanCounts } from './plan.ts';
+import type { PlanCounts } from './stored-plan.ts';
 import { planTable } from './plan.ts';
 import type { WrittenField } from './apply-program.ts';
 import { quoteName, quoteText } from './connect.ts';

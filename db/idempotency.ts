@@ -78,3 +78,13 @@ export async function once<T>(
     }
   });
 }
+
+/** A client that repeats a request does it within minutes; without this the table would only grow. */
+const KEPT_DAYS = 30;
+
+export async function forgetOldKeys(pool: pg.Pool): Promise<void> {
+  await pool.query(
+    'delete from waybill.idempotency_keys where created_at < now() - make_interval(days => $1)',
+    [KEPT_DAYS],
+  );
+}

@@ -3,7 +3,8 @@ import { comparable, differs, rowHash, type MissingProgram } from './apply-progr
 import { quoteName, quoteText, withCancellableTransaction } from './connect.ts';
 import { overwritesNewer } from './older-file.ts';
 import { markSeenLater } from './seen-later.ts';
-import { currentPlan, planTable, storePlan, type Plan, type PlanCounts, type PlanRequest } from './plan.ts';
+import { planTable, type PlanRequest } from './plan.ts';
+import { currentPlan, planIsJudged, storePlan, type Plan, type PlanCounts } from './stored-plan.ts';
 import { keyJoin } from './target.ts';
 
 /**
@@ -140,13 +141,15 @@ ${
       hold,
     });
     // What the guard saw stays with the plan that it now waits for: only the reasons are others.
-    if (hold.length > 0)
-      await client.query(
-        `update waybill.plans p set guard = b.guard || jsonb_build_object('reasons', $3::text[])
-         from (select guard from waybill.plans where import_id = $1 and guard is not null order by version desc limit 1) b
-         where p.import_id = $1 and p.version = $2`,
-        [importId, version, hold],
-      );
+    const seen =
+      hold.length > 0
+        ? await client.query<{ guard: object }>(
+            `select guard || jsonb_build_object('reasons', $2::text[]) as guard from waybill.plans
+             where import_id = $1 and guard is not null order by version desc limit 1`,
+            [importId, hold],
+          )
+        : null;
+    await planIsJudged(client, { importId, version, guard: seen?.rows[0]?.guard ?? null });
     return { version, digest, counts, batches, hold };
   });
 }

@@ -4,7 +4,8 @@ import { builtinDatasets } from '../datasets/index.ts';
 import type { WrittenField } from './apply-program.ts';
 import { claimImport, requestStop, takeTurn } from './control.ts';
 import type { MissingRequest } from './missing.ts';
-import { makePlan, type Plan, type PlanRequest } from './plan.ts';
+import { makePlan, type PlanRequest } from './plan.ts';
+import type { Plan } from './stored-plan.ts';
 import { createStaging } from './staging.ts';
 import { describeTarget, turnOf } from './target.ts';
 

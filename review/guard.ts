@@ -1,4 +1,4 @@
-import type { PlanCounts } from '../db/plan.ts';
+import type { PlanCounts } from '../db/stored-plan.ts';
 import type { GuardLimits } from '../intake/missing.ts';
 
 export const defaultLimits: Required<GuardLimits> = { changed: 0.1, removed: 0, blocked: 0.02, median: 3 };

@@ -51,6 +51,8 @@ export interface ImportRuns {
   /** The same for the undoing of an import. */
   startRevert(run: StartImport): Promise<void>;
   signalRevert(importId: string, what: RunSignal, message?: Asked): Promise<void>;
+  /** Tells who is first in line that the turn or slot is free. Whoever cannot be told looks for itself. */
+  callNext(importIds: string[]): Promise<void>;
   confirmMapping(importId: string, answer: MappingConfirmed): Promise<void>;
   approve(
     importId: string,
@@ -126,6 +128,12 @@ export function createImportRuns(client: Client, { fair = true } = {}): ImportRu
     signal,
     startRevert: (run) => start(REVERT_IMPORT, revertRunOf(run.importId), run, revertAttributes(run)),
     signalRevert: (importId, what, message) => signal(revertRunOf(importId), what, message),
+    async callNext(importIds) {
+      // Who is in line may be a run or its undoing.
+      await Promise.allSettled(
+        importIds.flatMap((importId) => [signal(importId, 'turn'), signal(revertRunOf(importId), 'turn')]),
+      );
+    },
     confirmMapping: (importId, answer) => update(importId, 'confirmMapping', answer),
     approve: (importId, answer) => update(importId, 'approve', answer),
     discard: (importId, answer) => update(importId, 'discard', answer),

@@ -129,3 +129,45 @@ it('a bare signal, as somebody sends it from Temporal, pauses and goes on', asyn
   });
   expect((await reached(app, id, 'completed')).accounting).toMatchObject({ created: 50 });
 });
+
+it('paused right behind its planning it loses none of its warnings', async () => {
+  await app.call('POST', '/api/datasets/clients/profiles', {
+    body: {
+      waybillProfile: 1,
+      dataset: 'clients',
+      name: 'suggests',
+      headers: ['email', 'company', 'contact'],
+      suggest: [{ field: 'contact_name', from: 'company' }],
+      fields: {
+        email: { column: 'email' },
+        company: { column: 'company' },
+        contact_name: { column: 'contact' },
+      },
+    },
+  });
+  const file = 'email,company,contact\na@warned.example,Acme,\nb@warned.example,Bolt,Bea\n';
+  const planned = async (id: string) =>
+    (await app.owner`select from waybill.plans where import_id = ${id}`).count > 0;
+  for (const policy of ['auto', 'review']) {
+    // The plan is there; to say what is wrong with its rows is what does not come through.
+    await locker.query('begin; lock table waybill.issues in share mode');
+    let id;
+    try {
+      id = await submit(
+        app,
+        file,
+        { policy, profile: 'suggests', allow_duplicate: true },
+        { dataset: 'clients' },
+      );
+      await until('the plan', () => planned(id!));
+      await act(id, 'pause');
+      await until('the workflow pausing', async () => (await heard(id!)) === 'paused');
+    } finally {
+      await locker.query('rollback');
+    }
+    await act(id, 'resume');
+    await reached(app, id, policy === 'auto' ? 'completed' : 'waiting');
+    const { body } = await app.call('GET', `/api/imports/${id}/issues`);
+    expect(body.items).toMatchObject([{ code: 'may_be_filled', line: 2, suggestion: 'Acme' }]);
+  }
+});

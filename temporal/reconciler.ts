@@ -3,7 +3,8 @@ import type { Logger } from 'pino';
 import type pg from 'pg';
 import { objectKeys } from '../storage/keys.ts';
 import type { ObjectStore } from '../storage/objects.ts';
-import { requestStop, type ImportRow } from '../db/control.ts';
+import { nextInLine, requestStop, type ImportRow } from '../db/control.ts';
+import { forgetOldKeys } from '../db/idempotency.ts';
 import { withClient } from '../db/connect.ts';
 import { createImportRuns } from './imports.ts';
 import { reconcileReverts } from './reconcile-reverts.ts';
@@ -78,6 +79,8 @@ export async function reconcile({ pool, client, store, log }: ReconcilerDeps): P
         );
       }
       await reconcileReverts({ pool, client, log });
+      await createImportRuns(client).callNext(await nextInLine(pool));
+      await forgetOldKeys(pool);
       await abortLeftUploads(pool, store, log);
     } finally {
       await lock.query('select pg_advisory_unlock($1)', [RECONCILER_LOCK]);

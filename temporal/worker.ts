@@ -117,12 +117,7 @@ const deps: ActivityDeps = {
       fileName: row.file_name,
       policy: row.policy,
     }),
-  async wake(importIds) {
-    // Who is in line may be a run or its undoing.
-    await Promise.allSettled(
-      importIds.flatMap((importId) => [runs.signal(importId, 'turn'), runs.signalRevert(importId, 'turn')]),
-    );
-  },
+  wake: runs.callNext,
 };
 
 // Asked to stop, work under way may go on for so long; then it is told to let go, and has as long again for that.

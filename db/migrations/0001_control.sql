@@ -223,6 +223,8 @@ create table waybill.plans (
   program jsonb not null,
   -- What the guard saw and said.
   guard jsonb,
+  -- Its issues are recorded and the guard has been asked. Null: planning was broken off in between.
+  judged_at timestamptz,
   made_at timestamptz not null default clock_timestamp(),
   primary key (import_id, version)
 );

@@ -24,7 +24,7 @@ revoke insert, update on waybill.revert_batches, waybill.revert_receipts, waybil
 revoke update on waybill.revert_receipts, waybill.revert_outcomes from waybill_worker;
 grant delete on waybill.key_maps, waybill.key_blocks, waybill.outcomes, waybill.revert_outcomes to waybill_worker;
 -- But what the guard said of a plan is noted after it was made.
-grant update (guard) on waybill.plans to waybill_worker;
+grant update (guard, judged_at) on waybill.plans to waybill_worker;
 
 grant select on all tables in schema catalog to waybill_api;
 grant select, insert, update, delete on all tables in schema catalog to waybill_worker;
