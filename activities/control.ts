@@ -4,6 +4,7 @@ import { approvePlan } from '../db/approve.ts';
 import {
   claimImport,
   finishImport,
+  hasReceipts,
   nextInLine,
   pendingBatches,
   requestStop,
@@ -20,6 +21,7 @@ import { checkMapping, withHeaders } from '../intake/mapping.ts';
 import type { Mapping } from '../intake/types.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
+import { refuseDuplicate } from './duplicate.ts';
 import type { Planned } from './load.ts';
 import { countRun, countWait } from './metrics.ts';
 import { datasetOf, isHeavy, readImport, readManifest, type RunInput } from './run.ts';
@@ -195,6 +197,10 @@ export function createControlActivities(deps: ActivityDeps) {
     } | null> {
       const found = await pendingBatches(pool, input.importId);
       if (!found) return null;
+      // Two of the same file may both have waited for this turn. What comes second would be added once more.
+      const row = await readImport(deps, input.importId);
+      if (row.mode === 'add' && !(await hasReceipts(pool, input.importId)))
+        await refuseDuplicate(pool, row, { name: row.profile!, version: row.profile_version! });
       const { missing, ...file } = found;
       const program = (
         await pool.query<{ lanes: number; whole: boolean }>(

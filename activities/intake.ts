@@ -9,7 +9,6 @@ import { noteProgress, type ImportRow } from '../db/control.ts';
 import {
   confirmedMapping,
   fileOptionsOf,
-  findDuplicate,
   findProfile,
   headerDigest,
   pinProfile,
@@ -36,6 +35,7 @@ import {
 } from '../intake/rules/every-row-bad.ts';
 import { objectKeys } from '../storage/keys.ts';
 import type { ActivityDeps } from './deps.ts';
+import { refuseDuplicate } from './duplicate.ts';
 import { errorReport } from './error-report.ts';
 import { ImportRefused } from './guarded.ts';
 import { passScanner, refuseQuarantined } from './scan.ts';
@@ -275,24 +275,7 @@ export function createIntakeActivities(deps: ActivityDeps) {
           byPerson: answer !== undefined,
         });
       }
-      if (row.options['allow_duplicate'] !== true) {
-        const earlier = await findDuplicate(pool, {
-          importId: row.import_id,
-          tenantId: row.tenant_id,
-          dataset: row.dataset,
-          contentSha256: row.content_sha256!,
-          profile: pinned.name,
-          version: pinned.version,
-          mode: row.mode,
-        });
-        if (earlier) {
-          throw new ImportRefused(
-            'duplicate_file',
-            `This very file was already imported, on ${earlier.finishedAt.toISOString().slice(0, 16).replace('T', ' ')} UTC. Allow duplicates to import it again.`,
-            { importId: earlier.importId },
-          );
-        }
-      }
+      await refuseDuplicate(pool, row, pinned);
       return { settled: true, questions: [] };
     },
 

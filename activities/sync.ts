@@ -153,7 +153,7 @@ export function createSyncActivities({ sql, store, outbound, maxFileBytes }: Syn
         if (known.kind === 'begun') {
           return {
             outcome: 'failed',
-            message: `Import ${known.importId} has added some of this very file and has not gone through. Retry it, or undo it: added by another import, that would count twice.`,
+            message: `Import ${known.importId} has added some of this very file, and that is still in the table. Retry it, or undo it (all of it): added by another import, it would count twice.`,
           };
         }
         if (known.kind === 'waiting') {

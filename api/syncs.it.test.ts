@@ -163,6 +163,15 @@ test('movements are added once, also where some of the file was refused', async 
     finishedAt: expect.any(String),
   });
   expect(await stock()).toBe(5);
+  // Nor when it comes back after another one.
+  serve('/moves.csv', 'sku,name,quantity\nM3,Thing,1\n', { etag: '"m2"' });
+  expect(await run(syncId)).toMatchObject({ outcome: 'imported' });
+  serve('/moves.csv', moves, { etag: '"m3"' });
+  expect(await run(syncId)).toMatchObject({
+    outcome: 'unchanged',
+    message: expect.stringContaining(first!.id),
+  });
+  expect(await stock()).toBe(5);
   // In the middle, cancelled: some of it is there.
   await app.owner`update waybill.imports set status = 'cancelled' where import_id = ${first!.id}`;
   expect(await run(syncId)).toMatchObject({ outcome: 'failed', message: expect.stringContaining('undo it') });

@@ -128,7 +128,7 @@ export function rowHash(target: Target, fields: WrittenField[], alias: string): 
 /** One hash over columns of a row, each with a seed of its own. */
 export function hashOf(columns: { name: string; type: string }[], alias: string): string {
   const hashes = columns.map(({ name, type }, n) => {
-    const hash = HASHES[type.replace(/\(.*/, '')];
+    const hash = HASHES[type.replace(/\([^)]*\)/, '')];
     const value = `${alias}.${name}`;
     const hashed = hash
       ? `${hash}(${value}, ${n})`

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import type { Mapping } from '../intake/types.ts';
 import { ownDatabase } from '../test/own-database.ts';
-import { findDuplicate, findProfile, listProfiles, saveProfile } from './profiles.ts';
+import { findDuplicate } from './duplicates.ts';
+import { findProfile, listProfiles, saveProfile } from './profiles.ts';
 import { applyAll, stageImport } from './staged.fixture.ts';
 
 const own = ownDatabase();
@@ -26,7 +27,6 @@ it('a version that is said again counts again', async () => {
 it.each([
   ['add', 'completed_with_issues', true],
   ['add', 'cancelled', true],
-  ['add', 'reverted', false],
   ['upsert', 'completed_with_issues', false],
   ['upsert', 'completed', true],
 ] as const)('the same file in mode %s after a run that is %s: refused %s', async (mode, status, refused) => {
@@ -40,5 +40,30 @@ it.each([
   );
   const again = { importId: 'again', tenantId: 'default', dataset: 'products', contentSha256, mode };
   const found = await findDuplicate(own.pool, { ...again, profile: 'feed', version: 1 });
+  expect(found?.importId).toBe(refused ? first.importId : undefined);
+});
+
+it.each([
+  ['undone, all of it', '{"skipped": 0, "failed": 0}', false],
+  ['undone but for what a later import has seen', '{"skipped": 1, "failed": 0}', true],
+])('what was added and %s', async (_, result, refused) => {
+  const first = await stageImport(own.pool, [{ sku: 'a', quantity: '1' }], {
+    mode: 'add',
+    columns: ['quantity'],
+    profile: 'feed',
+  });
+  await applyAll(own.pool, first);
+  await own.pool.query(
+    `update waybill.imports set status = 'reverted', finished_at = now(), content_sha256 = $2 where import_id = $1`,
+    [first.importId, result],
+  );
+  await own.pool.query(
+    `insert into waybill.reverts (import_id, revert, state, on_conflict, status_before, requested_by, result)
+     values ($1, 1, 'done', '{}', 'completed', 'test', $2)`,
+    [first.importId, result],
+  );
+  const again = { importId: 'again', tenantId: 'default', dataset: 'products', contentSha256: result };
+  // Read with another profile it would be added as well.
+  const found = await findDuplicate(own.pool, { ...again, mode: 'add', profile: 'mended', version: 2 });
   expect(found?.importId).toBe(refused ? first.importId : undefined);
 });

@@ -118,6 +118,14 @@ async function storeVersion(
        where tenant_id = $1 and dataset = $2 and name = $3 and version = $4`,
       [of.tenantId, of.dataset, of.name, same.version, of.madeBy, of.digest],
     );
+  } else {
+    // Read with it again, it is as if it had been made now: the next reader is to find it, not one that it was made of.
+    await client.query(
+      `update waybill.profiles p set created_at = now()
+       where tenant_id = $1 and dataset = $2 and name = $3 and version = $4 and exists (select from waybill.profiles n
+         where (n.tenant_id, n.dataset, n.name) = (p.tenant_id, p.dataset, p.name) and n.created_at > p.created_at)`,
+      [of.tenantId, of.dataset, of.name, same.version],
+    );
   }
   return { version: same.version, created: false };
 }
@@ -301,31 +309,4 @@ export async function readAnew(
       [wanted.importId],
     );
   });
-}
-
-/**
- * The run that brought in this very content with this very profile, complete and not undone. What is to be added counts
- * twice even where another run has added only some of it.
- */
-export async function findDuplicate(
-  pool: pg.Pool,
-  of: {
-    importId: string;
-    tenantId: string;
-    dataset: string;
-    contentSha256: string;
-    profile: string;
-    version: number;
-    mode: string;
-  },
-): Promise<{ importId: string; finishedAt: Date } | null> {
-  const result = await pool.query<{ importId: string; finishedAt: Date }>(
-    `select import_id as "importId", coalesce(finished_at, started_at) as "finishedAt" from waybill.imports i
-     where tenant_id = $1 and dataset = $2 and content_sha256 = $3 and profile = $4 and profile_version = $5 and import_id <> $6
-       and (status = 'completed' or $7 = 'add' and mode = 'add' and status not in ('reverting', 'reverted')
-         and exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated > 0))
-     order by 2 desc limit 1`,
-    [of.tenantId, of.dataset, of.contentSha256, of.profile, of.version, of.importId, of.mode],
-  );
-  return result.rows[0] ?? null;
 }

@@ -97,6 +97,36 @@ describe('an older file', () => {
     expect(await applyAll(pool, held, 2)).toEqual(receipt({ created: 2, updated: 2 }));
   });
 
+  it('that a person has looked at leaves alone what has changed since, by hand or by a newer one still', async () => {
+    await land(pool, priced('0', 'h', 'i', 'j'), feed);
+    const older = await stageImport(pool, priced('1', 'h', 'i', 'j', 'k'), feed);
+    const held = await loseTurn(older, turn, () => land(pool, priced('2', 'h'), feed));
+    expect(held.plan.hold).toHaveLength(1);
+    await pool.query(`update catalog.products set price = 5 where sku = 'i'`);
+    await requestStop(pool, { importId: held.importId, what: 'pause', actor: 'test' });
+    await land(pool, priced('3', 'j'), feed);
+    const { epoch } = (await resumeImport(pool, held.importId, 'test'))!;
+    await takeTurn(pool, held.importId, epoch, turn, 'turn');
+    const { importId, plan } = held;
+    await approvePlan(pool, { importId, epoch, ...plan, actor: 'anna', endsWait: false });
+    const again = await rebasePlan(pool, { ...held.request, epoch });
+    expect(again.hold).toEqual([]);
+    expect(await applyAll(pool, { ...held, epoch, plan: again }, 3)).toEqual(
+      receipt({ created: 1, updated: 1, stale: 2 }),
+    );
+    expect(await prices()).toMatchObject({ h: 1, i: 5, j: 3, k: 1 });
+    await indexLedger(pool, held.lockKey);
+    expect(await proveImport(pool, importId)).toMatchObject({ ok: true });
+    await requestStop(pool, { importId, what: 'cancel', actor: 'test' });
+  });
+
+  it('that only inserts writes over nothing', async () => {
+    const older = await stageImport(pool, priced('1', 'n'), { ...feed, mode: 'insert' });
+    const again = await loseTurn(older, turn, () => land(pool, priced('2', 'n'), feed));
+    expect(again.plan.hold).toEqual([]);
+    await requestStop(pool, { importId: again.importId, what: 'cancel', actor: 'test' });
+  });
+
   it.each([
     ['that is the same in those records', feed, priced('2', 'b')],
     ['of another source', { profile: 'other' }, priced('1', 'b')],

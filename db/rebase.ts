@@ -1,9 +1,9 @@
 import type pg from 'pg';
-import { comparable, differs, rowHash, type MissingProgram } from './apply-program.ts';
+import { comparable, differs, writeProgram, type ApplyProgram } from './apply-program.ts';
 import { quoteName, quoteText, withCancellableTransaction } from './connect.ts';
 import { overwritesNewer } from './older-file.ts';
 import { markSeenLater } from './seen-later.ts';
-import { planTable, type PlanRequest } from './plan.ts';
+import { imagesTable, planTable, type PlanRequest } from './plan.ts';
 import { currentPlan, planIsJudged, storePlan, type Plan, type PlanCounts } from './stored-plan.ts';
 import { keyJoin } from './target.ts';
 
@@ -28,7 +28,7 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
         version: number;
         wave: number;
         approved_by: string;
-        program: { reviewed: boolean; missing: MissingProgram | null };
+        program: ApplyProgram;
         counts: PlanCounts;
         generation: number | null;
       }>(
@@ -83,32 +83,31 @@ export async function rebasePlan(pool: pg.Pool, request: PlanRequest, signal?: A
     }
     // Missing records keep their decision, and whatever was written to one since is left alone. What a newer file has,
     // however equal, is not missing.
-    const { missing } = before.program;
+    const missing = before.program.missing ?? null;
     const later = missing
       ? await markSeenLater(client, request, {
           since: missing.found_at,
           only: `exists (select from waybill.batches b where p._seq between b.first_seq and b.last_seq and ${open.replaceAll('$1', quoteText(importId))})`,
         })
       : null;
-    // What is reviewed leaves alone what has moved, and what is added writes over nothing.
+    // What is reviewed leaves alone what has moved; what is only inserted, or added, writes over nothing.
+    const writesOver = mode !== 'insert' && fields.some(({ key, add }) => !key && !add);
     const older =
-      before.program.reviewed || mode === 'add' ? null : await overwritesNewer(client, request, open);
+      before.program.reviewed || !writesOver ? null : await overwritesNewer(client, request, open);
     // Nobody has looked, and nobody would: the older file asks before it removes, or writes over, what is left.
     const unseen = ['auto', 'guard'].includes(before.approved_by);
     const hold = [later, older].filter((reason) => reason !== null && unseen) as string[];
     await client.query(
       `insert into waybill.batches (import_id, wave, batch, first_seq, last_seq, rows, digest, missing)
        select b.import_id, $2::int, b.batch, b.first_seq, b.last_seq, x.rows, x.digest, false
-       from waybill.batches b cross join lateral (
-         select count(*)::int as rows, coalesce(bit_xor(${rowHash(target, fields, 'p')}), 0) as digest
-         from ${plan} p where p._seq between b.first_seq and b.last_seq) x
+       from waybill.batches b cross join lateral (${ofBatch(before.program.check)}) x
        where ${open} and not b.missing
 ${
   missing
     ? `
        union all
        select b.import_id, $2::int, b.batch, b.first_seq, b.last_seq, x.rows, x.digest, true
-       from waybill.batches b cross join lateral (${missing.check.replaceAll('$1', 'b.first_seq').replaceAll('$2', 'b.last_seq')}) x
+       from waybill.batches b cross join lateral (${ofBatch(missing.check)}) x
        where ${open} and b.missing`
     : ''
 }`,
@@ -135,7 +134,7 @@ ${
       version,
       wave,
       counts,
-      program: before.program,
+      program: hold.length > 0 ? reviewedProgram(request, before.program) : before.program,
       generation: before.generation,
       approvedBy: hold.length === 0 ? before.approved_by : null,
       hold,
@@ -153,3 +152,27 @@ ${
     return { version, digest, counts, batches, hold };
   });
 }
+
+/** A batch's digest as the import has always computed it: another version of the worker may hash otherwise. */
+const ofBatch = (check: string): string =>
+  check.replace(/between \$1 and \$2$/u, 'between b.first_seq and b.last_seq');
+
+/** What a person is to look at is applied as they saw it: a record that has moved since is left alone. */
+const reviewedProgram = (
+  { target, tenantId, fields, lockKey }: PlanRequest,
+  program: ApplyProgram,
+): ApplyProgram =>
+  program.reviewed
+    ? program
+    : {
+        ...writeProgram({
+          target,
+          tenantId,
+          fields,
+          plan: planTable(lockKey),
+          images: imagesTable(lockKey),
+          reviewed: true,
+        }),
+        check: program.check,
+        missing: program.missing ?? null,
+      };

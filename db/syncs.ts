@@ -189,8 +189,8 @@ export async function beginSyncRun(sql: Sql, syncId: string, runId: string): Pro
 
 /**
  * What a file with this hash would be: the same that the last import took in whole, or the same that still waits
- * for a person in another import. What was added is not added again, whatever of it was refused: `begun` where the
- * import that added some of it has not gone through.
+ * for a person in another import. What was added is not added again, whatever of it was refused, whatever came in since
+ * and whoever brought it: `begun` where the import that added some of it has not gone through, or was undone in part.
  */
 export async function recogniseFile(
   sql: Sql,
@@ -209,10 +209,8 @@ export async function recogniseFile(
     where l.file_sha256 = ${sha256} and l.status = 'completed' and l.dataset_version = ${datasetVersion} and ${asReadNow(sql)}
     union all
     select case when l.status in ('completed', 'completed_with_issues') then 'unchanged' else 'begun' end, l.import_id
-    from last l join waybill.syncs s on s.sync_id = ${syncId}
-    where l.file_sha256 = ${sha256} and l.mode = 'add' and s.mode = 'add' and l.dataset = s.dataset
-      and l.status not in ('reverting', 'reverted')
-      and exists (select from waybill.receipts r where r.import_id = l.import_id and r.created + r.updated > 0)
+    from waybill.imports l join waybill.syncs s on s.sync_id = ${syncId} and s.tenant_id = l.tenant_id and s.dataset = l.dataset
+    where l.file_sha256 = ${sha256} and l.mode = 'add' and s.mode = 'add' and waybill.has_effect(l)
     limit 1`;
   return row ?? null;
 }

@@ -260,6 +260,26 @@ test('a delivery whose workflow was lost is begun again; one to an endpoint that
   expect(await settled(lost, 1)).toMatchObject([{ state: 'given_up', attempts: [{ status: 500 }] }]);
 });
 
+test('a delivery that somebody ended in Temporal is given up', async () => {
+  const { url, received } = await receiver([500]);
+  const { endpointId } = await endpointFor(url);
+  const day = 24 * 60 * 60 * 1000;
+  const deps = { sql: api, databaseUrl: database.apiUrl, client: temporal.client, log, offsetsMs: [0, day] };
+  const ended = await cancelAnImport();
+  await dispatchOnce(deps);
+  const due = async () =>
+    await owner<{ event: number }[]>`
+      select event_id as event from waybill.deliveries where endpoint_id = ${endpointId} and next_attempt_at > now()`;
+  await vi.waitFor(async () => expect(await due()).toHaveLength(1), { timeout: 10_000, interval: 20 });
+  expect(received).toHaveLength(1);
+  const { event } = (await due())[0]!;
+  await temporal.client.workflow.getHandle(`webhook-${event}-${endpointId}`).terminate();
+  await owner`update waybill.deliveries set next_attempt_at = now() - interval '1 hour' where endpoint_id = ${endpointId}`;
+  await restartLost(deps);
+  expect(await settled(ended, 1)).toMatchObject([{ state: 'given_up', attempts: [{ status: 500 }] }]);
+  await changeEndpoint(api, 'default', endpointId, { enabled: false });
+});
+
 test('of two dispatchers one works, and the other takes over when it stops; a repeat delivers nothing twice', async () => {
   const { url, received } = await receiver([200]);
   const endpoint = await endpointFor(url);

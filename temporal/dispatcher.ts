@@ -4,7 +4,7 @@ import type { Client } from '@temporalio/client';
 import pg from 'pg';
 import type { Logger } from 'pino';
 import type { Sql } from 'postgres';
-import { markDispatched, overdueDeliveries, prepareDeliveries } from '../db/webhooks.ts';
+import { markDispatched, overdueDeliveries, prepareDeliveries, scheduleAttempt } from '../db/webhooks.ts';
 import { queues } from '../workflows/messages.ts';
 import type {
   deliverWebhook,
@@ -12,6 +12,7 @@ import type {
   DeliverWebhookResult,
 } from '../workflows/deliver-webhook.ts';
 import { NoWorkerError } from './imports.ts';
+import { isAlive, workflowState } from './workflow-state.ts';
 
 export interface DispatcherDeps {
   sql: Sql;
@@ -38,7 +39,7 @@ async function startDelivery(
   client: Client,
   input: DeliverWebhookInput,
   summary: string,
-): Promise<{ workflowId: string }> {
+): Promise<{ workflowId: string; begun: boolean }> {
   const workflowId = `webhook-${input.eventId}-${input.endpointId}`;
   try {
     await client.workflow.start<typeof deliverWebhook>('deliverWebhook', {
@@ -50,8 +51,9 @@ async function startDelivery(
     });
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    return { workflowId, begun: false };
   }
-  return { workflowId };
+  return { workflowId, begun: true };
 }
 
 /** So long does a person wait for the answer to a test. */
@@ -79,18 +81,16 @@ export async function deliverOnce(
 
 type Started = Awaited<ReturnType<typeof overdueDeliveries>>;
 
-async function startAll({ client, offsetsMs }: DispatcherDeps, deliveries: Started): Promise<void> {
+async function startAll({ sql, client, offsetsMs }: DispatcherDeps, deliveries: Started): Promise<void> {
   for (let at = 0; at < deliveries.length; at += STARTS_AT_ONCE) {
     await Promise.all(
-      deliveries
-        .slice(at, at + STARTS_AT_ONCE)
-        .map(({ eventId, endpointId, type, host }) =>
-          startDelivery(
-            client,
-            { eventId, endpointId, ...(offsetsMs && { offsetsMs }) },
-            `${type} to ${host}`,
-          ),
-        ),
+      deliveries.slice(at, at + STARTS_AT_ONCE).map(async ({ eventId, endpointId, type, host }) => {
+        const input = { eventId, endpointId, ...(offsetsMs && { offsetsMs }) };
+        const { workflowId, begun } = await startDelivery(client, input, `${type} to ${host}`);
+        // Somebody ended it in Temporal. Left pending, it would be sent when Temporal has forgotten that.
+        const { state } = begun ? { state: 'RUNNING' } : await workflowState(client, workflowId);
+        if (!isAlive(state) && state !== 'NOT_FOUND') await scheduleAttempt(sql, eventId, endpointId, null);
+      }),
     );
   }
 }
@@ -104,7 +104,7 @@ export async function dispatchOnce(deps: DispatcherDeps): Promise<number> {
   return eventIds.length;
 }
 
-/** Starts what Temporal does not know any more; what it does know works on, or has been ended by somebody. */
+/** Starts what Temporal does not know any more; what it does know works on, or has been ended by somebody and is given up. */
 export const restartLost = async (deps: DispatcherDeps): Promise<void> =>
   startAll(deps, await overdueDeliveries(deps.sql, PAGE));
 

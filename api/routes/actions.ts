@@ -1,6 +1,6 @@
 import type { Router } from 'express';
 import type { Caller } from '../../db/access.ts';
-import { reopenImport, requestStop, resumeImport, retryHindrance } from '../../db/control.ts';
+import { nextInLine, reopenImport, requestStop, resumeImport, retryHindrance } from '../../db/control.ts';
 import { findImportDetails, noteReason, type StoredImport } from '../../db/imports.ts';
 import { findUpload, markUploadAborted } from '../../db/uploads.ts';
 import type { ApiDeps } from '../deps.ts';
@@ -87,9 +87,11 @@ export function registerActions(router: Router, deps: ApiDeps): void {
         reason: body.reason,
       });
       if (after?.status !== 'paused') await ready(caller, id, 'pause');
-      await tellTemporal(deps, id, () =>
-        runs.signal(id, 'pause', { actor: caller.name, epoch: after?.epoch }),
-      );
+      await tellTemporal(deps, id, async () => {
+        await runs.signal(id, 'pause', { actor: caller.name, epoch: after?.epoch });
+        // It has given its turn back.
+        await runs.callNext(await nextInLine(pool));
+      });
     }
     return now(caller, id);
   });

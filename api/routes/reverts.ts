@@ -1,6 +1,6 @@
 import type { Router } from 'express';
 import * as z from 'zod';
-import { requestStop, resumeImport } from '../../db/control.ts';
+import { nextInLine, requestStop, resumeImport } from '../../db/control.ts';
 import { findDataset } from '../../db/datasets.ts';
 import type { StoredImport } from '../../db/imports.ts';
 import { isNotRevertable } from '../../db/errors.ts';
@@ -96,9 +96,10 @@ export async function steerRevert(
     what === 'resume'
       ? await resumeImport(deps.pool, importId, by.actor)
       : await requestStop(deps.pool, { importId, what, ...by });
-  await tellTemporal(deps, importId, () =>
-    deps.runs.signalRevert(importId, what, { ...by, epoch: after?.epoch }),
-  );
+  await tellTemporal(deps, importId, async () => {
+    await deps.runs.signalRevert(importId, what, { ...by, epoch: after?.epoch });
+    if (what === 'pause') await deps.runs.callNext(await nextInLine(deps.pool));
+  });
 }
 
 async function requestOf(deps: ApiDeps, stored: StoredImport, onConflict: OnConflict) {

@@ -152,7 +152,7 @@ create table waybill.imports (
 create index imports_by_tenant on waybill.imports (tenant_id, created_at desc, import_id);
 create index imports_open on waybill.imports (status)
   where status in ('uploading', 'queued', 'running', 'paused', 'waiting', 'reverting');
-create index imports_by_content on waybill.imports (tenant_id, dataset, content_sha256) where status = 'completed';
+create index imports_by_content on waybill.imports (tenant_id, dataset, content_sha256) where content_sha256 is not null;
 
 create table waybill.phases (
   import_id text not null references waybill.imports,

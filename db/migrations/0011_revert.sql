@@ -91,6 +91,16 @@ begin
   return i;
 end $$;
 
+-- All of it was undone: nothing was left alone, and nothing refused.
+create function waybill.is_undone(i waybill.imports) returns boolean language sql stable
+  return i.status = 'reverted' and coalesce((select v.state = 'done' and (v.result ->> 'skipped')::bigint + (v.result ->> 'failed')::bigint = 0
+    from waybill.reverts v where v.import_id = i.import_id order by v.revert desc limit 1), false);
+
+-- Something that it wrote may be in the target still.
+create function waybill.has_effect(i waybill.imports) returns boolean language sql stable
+  return exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated > 0)
+    and not waybill.is_undone(i);
+
 create function waybill.must_be_revertable(i waybill.imports, p_window interval) returns void language plpgsql as $$
 begin
   if i.status = 'reverting' then
@@ -99,8 +109,7 @@ begin
     raise exception 'Only an import that has ended can be undone. Cancel it first.' using errcode = 'WB409', hint = 'not_ended';
   elsif not exists (select from waybill.receipts r where r.import_id = i.import_id and r.created + r.updated + r.deactivated + r.deleted > 0) then
     raise exception 'This import changed nothing, so there is nothing to undo.' using errcode = 'WB409', hint = 'nothing_to_undo';
-  elsif i.status = 'reverted' and (select v.state = 'done' and (v.result ->> 'skipped')::bigint + (v.result ->> 'failed')::bigint = 0
-      from waybill.reverts v where v.import_id = i.import_id order by v.revert desc limit 1) then
+  elsif waybill.is_undone(i) then
     raise exception 'Everything that this import changed has been undone.' using errcode = 'WB409', hint = 'nothing_to_undo';
   elsif i.finished_at + p_window < clock_timestamp()
      or to_regclass('stage.images_' || i.lock_key) is null then
