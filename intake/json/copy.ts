@@ -44,7 +44,8 @@ export async function copyJson(input: JsonInput): Promise<JsonCopy> {
   for (;;) {
     const elements = await readThrough(input, shape, flattener);
     if (shape === 'document' && (elements.several || (elements.arrays.length === 0 && elements.isObject))) {
-      shape = 'sequence';
+      // A line each where the first lines were too few, or too long, to show it: a broken one costs itself alone.
+      shape = elements.several && elements.onLines ? 'lines' : 'sequence';
       flattener = new Flattener(input.maxRecordBytes);
     } else if (flattener.grew) flattener.again();
     else return resultOf(input, shape, elements, flattener);

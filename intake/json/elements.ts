@@ -67,6 +67,9 @@ export class JsonElements {
   /** The first value was an object, and another one follows it: the file is one of lines, or a sequence. */
   several = false;
   records = 0;
+  /** Line breaks inside the first value, and between it and the next one. */
+  private spreads = false;
+  private apart = false;
 
   private readonly shape: JsonShape;
   private readonly max: number;
@@ -92,6 +95,11 @@ export class JsonElements {
   /** The first value is an object. */
   get isObject(): boolean {
     return !this.isArray;
+  }
+
+  /** Where there are several: the first of them stands on a line of its own. */
+  get onLines(): boolean {
+    return this.apart && !this.spreads;
   }
 
   constructor(
@@ -183,7 +191,10 @@ export class JsonElements {
     let i = scanned;
     while (i < to) {
       if (this.state === IN_ELEMENT || this.state === PASSING) {
+        const from = i;
+        const looks = this.shape === 'document' && !this.isArray && !this.spreads;
         i = this.pass(bytes, i, to);
+        if (looks && bytes.subarray(from, i).includes(LF)) this.spreads = true;
         continue;
       }
       const byte = bytes[i]!;
@@ -200,6 +211,8 @@ export class JsonElements {
         continue;
       }
       if (isSpace(byte)) {
+        if (byte === LF && this.state === END) this.apart = true;
+        else if (byte === LF && (this.state !== VALUE || this.path.length > 0)) this.spreads = true;
         i++;
         continue;
       }
@@ -266,8 +279,8 @@ export class JsonElements {
         else throw this.broken(i, 'a comma is missing');
         return i + 1;
       default:
-        // Behind the end: only another object makes sense there.
-        if (byte !== OPEN_OBJECT || this.isArray || this.arrays.length > 0)
+        // Behind the end: only another object makes sense there, and of those only one that may be a record.
+        if (byte !== OPEN_OBJECT || this.isArray || (this.arrays.length > 0 && this.offset + i > this.max))
           throw this.broken(i, 'something follows the end of the data');
         this.several = true;
         return i;
@@ -340,7 +353,8 @@ export class JsonElements {
       }
       if (this.scalar && this.depth === 0) {
         // Between objects that follow one another a lone comma or bracket is a record of its own, and none.
-        if (i === this.start && this.shape === 'sequence') i++;
+        if (i === this.start && !this.head && this.shape === 'sequence' && endsScalar(bytes[i]!))
+          return this.endValue(bytes, i + 1);
         while (i < to && !endsScalar(bytes[i]!)) i++;
         if (i >= to) break;
         return this.endValue(bytes, i);

@@ -11,6 +11,7 @@ import { rejection } from '../rejections.ts';
 import { OK, recordTexts } from '../scan.ts';
 import type { FileOptions, Manifest } from '../types.ts';
 import type { InspectLimits } from '../receive.ts';
+import { RecordPositions } from './positions.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'intake-json-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -104,6 +105,38 @@ describe('records of JSON', () => {
     expect(found.manifest.type).toBe('json');
   });
 
+  it.each<[string, string, string[][], [number, string][]]>([
+    ['two of which the last is cut', '{"a":1}\n{"a":2', [['1']], [[2, 'broken_json']]],
+    ['with an array in each', '{"a":[{"b":1}]}\n{"a":2', [['[{"b":1}]']], [[2, 'broken_json']]],
+  ])('lines are lines, however few: %s', async (_, text, rows, rejects) => {
+    const found = await read(text);
+    expect([found.manifest.type, found.rows, codes(found)]).toEqual(['ndjson', rows, rejects]);
+  });
+
+  it('and however long: a broken one costs itself alone', async () => {
+    const line = (n: number, end = '"') => `{"n":${n},"list":[{"x":1}],"a":"${'x'.repeat(300_000)}${end}}\n`;
+    const found = await read(`${line(1)}${line(2, '')}${line(3)}${line(4)}`, { size: 65_536 });
+    expect(found.rows.map(([n]) => n)).toEqual(['1', '3', '4']);
+    expect([found.manifest.type, codes(found)]).toEqual(['ndjson', [[2, 'broken_json']]]);
+  });
+
+  it.each([
+    ['at its first level', '{"a":1,\n"b":1}\n{"a":2,\n"b":2}\n'],
+    ['deeper', '{"a":{"x":\n1},"b":1}\n{"a":{"x":\n2},"b":2}\n'],
+    ['in an array of objects', '{"a":[{"x":1},{"x":\n1}],"b":1}\n{"a":[],"b":2}\n'],
+  ])('an object that goes on over a line end is no line: %s', async (_, text) => {
+    const found = await read(text);
+    expect(found).toMatchObject({ manifest: { type: 'json', rows: 2 }, rejects: [] });
+  });
+
+  it('what is larger than a record is followed by none', async () => {
+    const text = `{"rows":[${Array(2000).fill('{"a":1}').join(',')}]}{"b":1}`;
+    await expect(read(text, { limits: { maxRecordBytes: 1000 } })).rejects.toMatchObject({
+      code: 'broken_json',
+      message: expect.stringContaining('follows the end') as string,
+    });
+  });
+
   it('and what stands between such objects is none of them, and the end is reached', async () => {
     const found = await read('{\n"a":1\n}\n{\n"a":2\n},\n{\n"a":3\n}\n}\n');
     expect(found.rows).toEqual([['1'], ['2'], ['3']]);
@@ -111,6 +144,18 @@ describe('records of JSON', () => {
       [3, 'broken_json'],
       [5, 'broken_json'],
     ]);
+  });
+
+  it('nor does it take the next one with it', async () => {
+    const found = await read('{"a":1}{"a":2},{"a":3}');
+    expect(found.rows).toEqual([['1'], ['2'], ['3']]);
+    expect(codes(found)).toEqual([[3, 'broken_json']]);
+  });
+
+  it('a text without end between them ends where a chunk begins', async () => {
+    const text = '{\n"a":1}\n{"a":2}\n'.padEnd(4 * 32 * 1024, 'x');
+    const found = await read(`${text}\n{"a":3}\n`, { limits: { maxRecordBytes: 1000 } });
+    expect([found.rows, codes(found)]).toEqual([[['1'], ['2'], ['3']], [[3, 'record_too_large']]]);
   });
 
   it.each<[string, string, string, string[][]]>([
@@ -314,6 +359,14 @@ describe('rejected with a reason', () => {
       line: 2,
       message: expect.stringMatching(/64 levels\. Export it with fewer/u),
     });
+  });
+
+  it('an element of an array behind a record separator, where it stands', async () => {
+    const text = '\x1E[{"a":1},{"a":1,"a":2}]';
+    const { manifest, rejects } = await read(text);
+    expect(rejects).toMatchObject([{ line: 2, code: 'duplicate_name' }]);
+    const positions = new RecordPositions(chunks(Buffer.from(text), 7), manifest, 100);
+    expect(await positions.at(2)).toMatchObject({ offset: 10, bytes: Buffer.from('{"a":1,"a":2}') });
   });
 
   it('an element of an array, by its number', async () => {

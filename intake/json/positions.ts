@@ -59,6 +59,8 @@ export class RecordPositions {
   private shapeOf(bytes: Buffer): JsonShape {
     const { type, sheet } = this.manifest;
     if (type === 'ndjson') return 'lines';
-    return sheet !== null || /^\s*\[/u.test(bytes.toString('latin1', 0, 4096)) ? 'document' : 'sequence';
+    return sheet !== null || /^[\s\x1E]*\[/u.test(bytes.toString('latin1', 0, 4096))
+      ? 'document'
+      : 'sequence';
   }
 }
