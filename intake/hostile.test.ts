@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { detectDialect } from './dialect.ts';
 import { copyJson } from './json/copy.ts';
+import { JsonElements } from './json/elements.ts';
+import { Flattener } from './json/flatten.ts';
 import { SourceBytes } from './source-bytes.ts';
 import { XmlStream } from './xlsx/xml.ts';
 
@@ -49,6 +51,17 @@ describe('text that is made to cost', () => {
     const xml = new XmlStream({});
     const text = Buffer.from(`<a>${'<b>'.repeat(50_000)}`);
     expect(await cpuOf(() => expect(() => xml.write(text)).toThrow('nest too deeply'))).toBeLessThan(0.5);
+  });
+
+  it.each([
+    ['brackets that close nothing', `{"a":1}${']'.repeat(500)}`, true],
+    ['broken records beside good ones', '{"a":1}{"a":1]}'.repeat(500), false],
+  ])('JSON with %s is refused where what is said of them is most of it', (_, text, refused) => {
+    const flattener = new Flattener(1000, 10_000);
+    const elements = new JsonElements('sequence', { max: 1000 }, (element) => flattener.add(element));
+    const read = () => elements.push(Buffer.from(text));
+    if (refused) expect(read).toThrow('Hardly anything');
+    else expect(read).not.toThrow();
   });
 
   it('JSON of thousands of names without values is refused before it has filled the disk', async () => {

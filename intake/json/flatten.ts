@@ -6,8 +6,8 @@ import { Fault, JsonReader, MAX_DEPTH, utf8 } from './reader.ts';
 const MAX_COLUMNS = 4096;
 /** So much of a rejected record goes into the copy, to be shown. */
 const RAW_BYTES = 64 * 1024;
-/** Cells without a value: so many, and so many times the bytes there were to read, are no table. */
-const NO_TABLE = { absent: 32 * 1024 * 1024, timesContent: 32 };
+/** Bytes for what is no value: so many, and so many times the bytes there were to read, are no table. */
+const NO_TABLE = { blank: 32 * 1024 * 1024, timesContent: 32 };
 /** An exponent beyond this stays as it is written. */
 const MAX_EXPONENT = 400;
 
@@ -59,12 +59,13 @@ export class Flattener extends JsonReader {
   grew = false;
 
   private readonly max: number;
+  private readonly maxBlank: number;
   private readonly root = new Branch('', Buffer.alloc(0));
   private record = 0;
   private written = 0;
   private line = 0;
-  /** Cells that no record had a value for, and bytes of the records. */
-  private absent = 0;
+  /** Bytes for cells that no record had a value for and for what is said of records that are none; and the records'. */
+  private blank = 0;
   private content = 0;
   private length = 0;
   private from = new Int32Array(64);
@@ -74,9 +75,10 @@ export class Flattener extends JsonReader {
   private out = Buffer.allocUnsafeSlow(256 * 1024);
   private used = 0;
 
-  constructor(max: number) {
+  constructor(max: number, maxBlank = NO_TABLE.blank) {
     super();
     this.max = max;
+    this.maxBlank = maxBlank;
   }
 
   /** Begins anew, with the columns that are known by now. */
@@ -85,7 +87,7 @@ export class Flattener extends JsonReader {
     this.written = 0;
     this.line = 0;
     this.used = 0;
-    this.absent = this.content = 0;
+    this.blank = this.content = 0;
   }
 
   add(element: Element): void {
@@ -112,16 +114,14 @@ export class Flattener extends JsonReader {
     this.reserve((to - from) * 2 + this.columns.length * 3 + 64);
     if (fault)
       this.mark(fault, bytes.subarray(from, Math.min(to, from + Math.min(RAW_BYTES, this.max >> 1))));
-    else {
-      this.content += to - from;
-      this.write();
-    }
+    else this.write();
     this.end();
     this.written++;
-    if (this.absent > NO_TABLE.absent && this.absent > this.content * NO_TABLE.timesContent) {
+    this.content += to - from;
+    if (this.blank > this.maxBlank && this.blank > this.content * NO_TABLE.timesContent) {
       throw new FileError(
         'unpacks_too_large',
-        `The records of this JSON name ${this.columns.length} columns, and nearly none has a value in them: as rows they would be more than ${NO_TABLE.timesContent} times as large. It was not read further.`,
+        `Hardly anything in this JSON is a record with values (it names ${this.columns.length} columns): as rows it would be more than ${NO_TABLE.timesContent} times as large. It was not read further. Export it as an array of objects, or as .csv.`,
       );
     }
   }
@@ -152,6 +152,7 @@ export class Flattener extends JsonReader {
   private mark({ status, message }: Fault, raw: Buffer): void {
     const line = `,${quoted(Buffer.from(message).toString('latin1'))},${quoted(raw.toString('latin1'))}`;
     this.reserve(line.length + 8);
+    this.blank += line.length;
     this.out[this.used++] = MARK;
     this.out[this.used++] = 64 + status;
     this.used += this.out.write(line, this.used, 'latin1');
@@ -166,7 +167,7 @@ export class Flattener extends JsonReader {
       const end = until[column]!;
       switch (kind[column]) {
         case ABSENT:
-          this.absent++;
+          this.blank++;
           // A line without anything would be none.
           if (only) this.quotes(2);
           break;

@@ -66,7 +66,7 @@ async function manifestOf(
   if (copy.columns.length === 0 && copy.records > 0) {
     throw new FileError(
       'broken_json',
-      `No record of this JSON is text in the encoding ${found.encoding}. Name its encoding, or export it as UTF-8.`,
+      `No object of this JSON is text in the encoding ${found.encoding}. Name its encoding, or export it as an array of objects in UTF-8.`,
     );
   }
   if (copy.columns.length === 0) throw emptyFile();

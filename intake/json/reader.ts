@@ -16,11 +16,14 @@ const IN_STRING = new Uint8Array(256);
 for (let byte = 0; byte < 32; byte++) IN_STRING[byte] = 1;
 for (const byte of [QUOTE, 92]) IN_STRING[byte] = 1;
 
-/** Why a record is none: the status that the scanner will give it, and a sentence. */
+/** Why a record is none: the status that the scanner will give it, and a sentence. No stack: there may be millions. */
 export class Fault extends Error {
   readonly status: number;
   constructor(status: number, message: string) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message);
+    Error.stackTraceLimit = stackTraceLimit;
     this.status = status;
   }
 }
