@@ -38,7 +38,7 @@ const ADDRESS = /^(?:(?:1?\d?\d|2[0-4]\d|25[0-5])(?:\.(?!$)|$)){4}$/u;
 /** `2024-01` is a month and no phone. */
 const MONTH = /^(?:19|20)\d\d-(?:0[1-9]|1[0-2])$/u;
 const URL_TEXT = /^(?:https?|ftp):\/\/\S+$/iu;
-const SHORT_YEAR = /^(\d\d)([-/.])(\d{1,2})\2(\d\d)$/u;
+const SHORT_YEAR = /^(\d\d)([-/.])(\d{1,2})\2(\d\d)(?=$|[T\s])/u;
 const ORDERS: DateOrder[] = ['YMD', 'DMY', 'MDY'];
 /** After so many cells a column of which hardly half are of one type is text, whatever comes below. */
 const ENOUGH_CELLS = 1000;
@@ -74,6 +74,8 @@ export class TypeTally {
   private unsure = 0;
   private percent = 0;
   private readonly orders = { YMD: 0, DMY: 0, MDY: 0 };
+  /** Dates that are the same in every order. */
+  private orderless = 0;
   private readonly shortYears = { cells: 0, first: new Set<string>(), last: new Set<string>() };
 
   /** `plainNumbers`: they were numbers before they were text (a sheet, JSON), so that their point is one. */
@@ -190,6 +192,7 @@ export class TypeTally {
     this.orders.YMD++;
     this.orders.DMY++;
     this.orders.MDY++;
+    this.orderless++;
   }
 
   /** Yes and no come again and again: each is looked up as a word once. */
@@ -302,7 +305,7 @@ export class TypeTally {
   /** `24/01/31`, `24/02/15`: days change from row to row, years hardly. What changes less may be the year. */
   private mayBeginWithYear(dates: number): boolean {
     const { cells, first, last } = this.shortYears;
-    return cells === dates && first.size <= last.size;
+    return cells > 0 && cells >= (dates - this.orderless) * (1 - SLIPS) && first.size <= last.size;
   }
 
   private addNumber(plain: string): boolean {
@@ -341,19 +344,16 @@ export class TypeTally {
   }
 
   private addDate(plain: string): boolean {
-    const orders = dateOrders(plain);
-    if (orders.length > 0) {
-      this.counts.date++;
-      for (const order of orders) this.orders[order]++;
-      this.lookForYear(plain);
-      return true;
+    let orders = dateOrders(plain);
+    if (orders.length > 0) this.counts.date++;
+    else if (plain.includes(':')) {
+      orders = ORDERS.filter((order) => parseTimestamp(plain, order) !== null);
+      if (orders.length > 0) this.counts.timestamp++;
     }
-    if (!plain.includes(':')) return false;
-    const readable = ORDERS.filter((order) => parseTimestamp(plain, order) !== null);
-    if (readable.length === 0) return false;
-    this.counts.timestamp++;
-    for (const order of readable) this.orders[order]++;
-    return true;
+    for (const order of orders) this.orders[order]++;
+    if (orders.length === ORDERS.length) this.orderless++;
+    else if (orders.length > 0) this.lookForYear(plain);
+    return orders.length > 0;
   }
 }
 
