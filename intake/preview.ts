@@ -5,7 +5,7 @@ import { constants, createGunzip } from 'node:zlib';
 import { datePattern } from './date-pattern.ts';
 import { parseDate, parseTimestamp, type DateOrder } from './dates.ts';
 import { readHead } from './dialect.ts';
-import { encodingOfHead, transcode } from './encoding.ts';
+import { canonicalLabel, encodingOfHead, transcode } from './encoding.ts';
 import { inspectFile } from './inspect.ts';
 import { normaliseNumber } from './numbers.ts';
 import type { CompareRule } from './rules/types.ts';
@@ -27,6 +27,7 @@ const UNPACKED_BYTES = 4 * PREVIEW_BYTES;
 const NEAR_LINES = 20;
 const NEAR_CHARACTERS = 500;
 const NEAR_BYTES = 64 * 1024;
+const COMPARED_CELLS = 200;
 
 /** The beginning of a file, read in one way. */
 export interface Reading {
@@ -109,10 +110,18 @@ async function unpackBeginning(packed: Buffer): Promise<Buffer> {
 }
 
 /** Up to the last line end, so that no record looks broken only because the reading stops in it. */
-function wholeLines(bytes: Buffer, encoding: string | undefined): Buffer {
-  const wide = (encoding ?? encodingOfHead(bytes)?.encoding) === 'utf-16le';
-  const last = Math.max(bytes.lastIndexOf(10), bytes.indexOf(10) < 0 ? bytes.lastIndexOf(13) : -1);
-  return last < 0 ? bytes : bytes.subarray(0, last + (wide ? 2 : 1));
+function wholeLines(bytes: Buffer, label: string | undefined): Buffer {
+  const encoding = label === undefined ? encodingOfHead(bytes)?.encoding : canonicalLabel(label);
+  return bytes.subarray(0, behindLast(bytes, 10, encoding) || behindLast(bytes, 13, encoding) || undefined);
+}
+
+/** Where the last sign of that code ends; 0 where there is none. In UTF-16 its byte may be half of another sign. */
+function behindLast(bytes: Buffer, code: number, encoding: string | undefined): number {
+  const low = encoding === 'utf-16le' ? 0 : encoding === 'utf-16be' ? 1 : null;
+  if (low === null) return bytes.lastIndexOf(code) + 1;
+  for (let end = bytes.length & ~1; end > 0; end -= 2)
+    if (bytes[end - 2 + low] === code && bytes[end - 1 - low] === 0) return end;
+  return 0;
 }
 
 export interface PreviewRow {
@@ -203,29 +212,60 @@ export interface TwoReadings {
 }
 
 /**
- * A cell of each date or number column that means different things in different formats, so that a person can say
- * which one is meant.
+ * The cell of each date or number column that means the most different things in different formats, so that a person can
+ * say which one is meant.
  */
 export function differentReadings(rules: FieldRule[], rows: PreviewRow[]): TwoReadings[] {
   return rules.flatMap((rule) => {
     const { column } = rule;
-    if (column === null) return [];
-    const ways = waysToRead(rule);
+    const ways = column === null ? [] : waysToRead(rule);
     if (ways.length === 0) return [];
+    let found: TwoReadings | null = null;
+    let most = 1;
+    const seen = new Set<string>();
     for (const { cells } of rows) {
-      const text = (cells[column] ?? '').trim();
-      if (text === '') continue;
+      const text = (cells[column!] ?? '').trim();
+      if (text === '' || seen.has(text)) continue;
+      seen.add(text);
       const readings = ways.flatMap(({ format, read }) => {
         const value = read(text);
         return value === null ? [] : [{ format, value }];
       });
-      if (new Set(readings.map(({ value }) => value)).size > 1) return [{ field: rule.name, text, readings }];
+      const different = new Set(readings.map(({ value }) => value)).size;
+      if (different > most) [found, most] = [{ field: rule.name, text, readings }, different];
+      // Where a cell is found none may be better; where none is, every one may be the first.
+      if (most === ways.length || (found !== null && seen.size >= COMPARED_CELLS)) break;
     }
-    return [];
+    return found === null ? [] : [found];
   });
 }
 
-function waysToRead(rule: FieldRule): { format: ColumnFormat; read: (text: string) => string | null }[] {
+/** A year of two digits in front has no order that could be named: `31.01.24` would be read so too. */
+const YEAR_FIRST = ['yy/M/d', 'yy-M-d', 'yy.M.d'];
+const YEAR_FIRST_WAYS = {
+  date: YEAR_FIRST.map((pattern) => wayOf(pattern, parseDate)),
+  timestamp: YEAR_FIRST.flatMap((pattern) =>
+    ['', ' H:mm', ' H:mm:ss'].map((time) => wayOf(`${pattern}${time}`, parseTimestamp)),
+  ),
+};
+
+interface WayToRead {
+  format: ColumnFormat;
+  read: (text: string) => string | null;
+}
+
+function wayOf(pattern: string, parse: (text: string) => string | null): WayToRead {
+  const read = datePattern(pattern);
+  return {
+    format: { pattern },
+    read(text) {
+      const found = read(text);
+      return found && parse(found.time === null ? found.date : `${found.date}T${found.time}`);
+    },
+  };
+}
+
+function waysToRead(rule: FieldRule): WayToRead[] {
   if (rule.type === 'date' || rule.type === 'timestamp') {
     if (rule.format?.pattern !== undefined) return [];
     const parse = rule.type === 'date' ? parseDate : parseTimestamp;
@@ -233,15 +273,7 @@ function waysToRead(rule: FieldRule): { format: ColumnFormat; read: (text: strin
       format: { date },
       read: (text: string) => parse(text, date),
     }));
-    // A year of two digits in front has no order that could be named: `31.01.24` would be read so too.
-    const yearFirst = ['yy/M/d', 'yy-M-d', 'yy.M.d'].map((pattern) => ({
-      format: { pattern },
-      read(text: string) {
-        const found = datePattern(pattern)(text);
-        return found && parse(found.date);
-      },
-    }));
-    return [...orders, ...yearFirst];
+    return [...orders, ...YEAR_FIRST_WAYS[rule.type]];
   }
   if (rule.type === 'decimal' || rule.type === 'integer') {
     return (['.', ','] as const).map((decimal) => ({
