@@ -154,8 +154,24 @@ function checkPhone(rule: CompiledRule, plain: string): { value: string } | Faul
   };
 }
 
+/** Of a workbook, where a comma is the decimal mark: a number with three decimals, or a text with a mark of thousands. */
+const NUMBER_OR_THOUSANDS = /^-?[1-9]\d{0,2}\.\d{3}$/u;
+
+/** A cell as plain decimal text, or what is wrong with it; null where it is no number. */
+function numberOf(rule: CompiledRule, plain: string): string | Fault | null {
+  const mark = rule.format?.decimal ?? '.';
+  if (rule.sheet && mark === ',' && NUMBER_OR_THOUSANDS.test(plain)) {
+    return {
+      code: rule.type === 'integer' ? 'not_integer' : 'not_decimal',
+      message: `${rule.name} holds texts with a decimal comma, so that "${plain}" may be a number or thousands. Make all of the column numbers in the file.`,
+    };
+  }
+  return normaliseNumber(plain, mark);
+}
+
 function checkInteger(rule: CompiledRule, plain: string): { value: string } | Fault {
-  const value = normaliseNumber(plain, rule.format?.decimal ?? '.');
+  const value = numberOf(rule, plain);
+  if (typeof value === 'object' && value !== null) return value;
   if (value === null)
     return { code: 'not_integer', message: `${rule.name} must be a whole number, not "${shown(plain)}".` };
   const [whole, fraction = ''] = value.split('.') as [string, string?];
@@ -173,7 +189,8 @@ function checkInteger(rule: CompiledRule, plain: string): { value: string } | Fa
 }
 
 function checkDecimal(rule: CompiledRule, plain: string): { value: string } | Fault {
-  const value = normaliseNumber(plain, rule.format?.decimal ?? '.');
+  const value = numberOf(rule, plain);
+  if (typeof value === 'object' && value !== null) return value;
   if (value === null) {
     const scientific = /^[+-]?\d+(?:[.,]\d+)?e[+-]?\d+$/iu.test(plain);
     return {

@@ -62,6 +62,24 @@ describe('a cell', () => {
     expect(await linesOf('<row r="1"><c s="1"><v>45351</v></c></row>', { styles })).toEqual(['2024-02-29']);
   });
 
+  it.each(['decimal', 'integer'] as const)(
+    'that may be a number or thousands is neither, where a comma is the decimal mark: %s',
+    (type) => {
+      const rule = { name: 'price', column: 0, type, required: false, empty: 'keep' as const };
+      const more = { aliases: [], key: false, format: { decimal: ',' as const } };
+      const sheet = compileRule({ ...rule, ...more }, 'price', true);
+      for (const cell of ['1.125', '12.375', '-1.000'])
+        expect(checkCell(sheet, cell)).toMatchObject({
+          code: `not_${type}`,
+          message: expect.stringContaining('may be a number or thousands') as string,
+        });
+      expect(checkCell(sheet, '1.234,00')).toEqual({ value: type === 'integer' ? '1234' : '1234.00' });
+      expect(checkCell(sheet, '5')).toEqual({ value: '5' });
+      const text = compileRule({ ...rule, ...more }, 'price', false);
+      expect(checkCell(text, '1.125')).toEqual({ value: '1125' });
+    },
+  );
+
   it('that is an error is an issue of its row, in a sheet only', () => {
     const rule = {
       name: 'note',
