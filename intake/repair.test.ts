@@ -44,6 +44,12 @@ describe('one certain repair', () => {
   ])('%s', (_, raw, cells) => {
     expect(repair(raw)).toEqual(cells);
   });
+
+  it('with quotes doubled as well as behind backslashes, as the reader has them', () => {
+    const dialect = { ...RFC, escape: '\\' };
+    const numbered = [column('integer', '9'), column('text', '*'), column('text', '*')];
+    expect(proposeRepair('5"say ""hi""",x', 2, dialect, numbered)).toEqual(['5', 'say "hi"', 'x']);
+  });
 });
 
 describe('no repair', () => {

@@ -1,4 +1,5 @@
 import { ANY_SHAPE, shapeOf, typeOf } from './header.ts';
+import { isOneSign } from './scan.ts';
 import type { Dialect, ManifestColumn } from './types.ts';
 
 /** Rows beyond these are not worth the search. */
@@ -180,7 +181,7 @@ function unquote(text: string, quote: string, escape: string): { value: string; 
   let value = '';
   let strays = 0;
   for (let i = 0; i < text.length; i++) {
-    if (text[i] === escape && (text[i + 1] === quote || text[i + 1] === escape)) i++;
+    if (i + 1 < text.length && isOneSign(text[i], text[i + 1], quote, escape)) i++;
     else if (text[i] === quote) strays++;
     value += text[i];
   }

@@ -823,14 +823,25 @@ export function visibleText(bytes: Buffer): string {
   return text;
 }
 
+/**
+ * Do two signs inside quotes stand for the second alone? Before anything but a quote or itself an escape is a sign like any
+ * other; and where a backslash escapes, some double their quotes all the same.
+ */
+export function isOneSign<Sign>(sign: Sign, next: Sign, quote: Sign, escape: Sign): boolean {
+  return next === quote ? sign === quote || sign === escape : next === escape && sign === escape;
+}
+
 function unescape(text: string, dialect: Dialect): string {
   const { quote, escape, delimiter } = dialect;
   if (escape === quote) return text.replaceAll(quote + quote, quote);
-  const escaped = quote === '' ? `${escape}${delimiter}\r\n` : quote + escape;
+  const escaped = `${escape}${delimiter}\r\n`;
   let plain = '';
   for (let i = 0; i < text.length; i++) {
-    if (text[i] === escape && i + 1 < text.length && escaped.includes(text[i + 1]!)) i++;
-    else if (quote !== '' && text[i] === quote && text[i + 1] === quote) i++;
+    if (i + 1 < text.length) {
+      const [sign, next] = [text[i]!, text[i + 1]!];
+      if (quote === '' ? sign === escape && escaped.includes(next) : isOneSign(sign, next, quote, escape))
+        i++;
+    }
     plain += text[i];
   }
   return plain;
