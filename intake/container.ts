@@ -129,7 +129,7 @@ export function identify(head: Buffer): Container {
 const WEB_PAGE = /^<(?:!doctype\s+html|html|head|body|meta|script|style|table|div|title)\b/iu;
 
 /** `<TICKER>,<DATE>`: names of columns as programs for the stock exchange write them, and no tags. */
-const NAMES_IN_BRACKETS = /^<[^<>\r\n]{1,60}>[,;\t|]/u;
+const NAMES_IN_BRACKETS = /^<[^<>?!\r\n]{1,60}>([,;\t|])/u;
 
 /** Refuses text that is made for something else than tables. */
 export function refuseForeignText(text: string): void {
@@ -140,7 +140,9 @@ export function refuseForeignText(text: string): void {
   if (/urn:schemas-microsoft-com:office:spreadsheet|progid="Excel\.Sheet"/u.test(start))
     refuse('a spreadsheet in the XML format of Excel 2003', CONVERT);
   if (/^MIME-Version:/iu.test(start)) refuse('a web archive or an e-mail', CONVERT);
-  if (NAMES_IN_BRACKETS.test(start)) return;
+  const divided = NAMES_IN_BRACKETS.exec(start)?.[1];
+  // Between tags a tab is a space like any other.
+  if (divided !== undefined && !(divided === '\t' && WEB_PAGE.test(start))) return;
   if (WEB_PAGE.test(start)) {
     refuse(
       'a web page (HTML), perhaps a login page',
@@ -161,7 +163,9 @@ export function refuseBinary(head: Buffer): void {
   if (!bytes.includes(0)) return;
   let controls = 0;
   for (const byte of bytes) if (byte < 9 || (byte > 13 && byte < 32 && byte !== 27)) controls++;
-  const valid = isUtf8(bytes) || isUtf8(bytes.subarray(0, bytes.lastIndexOf(10) + 1));
+  // Of a longer head the last character may be cut.
+  const cut = head.length > bytes.length ? [0, 1, 2, 3] : [0];
+  const valid = cut.some((less) => isUtf8(bytes.subarray(0, bytes.length - less)));
   if (valid || controls < 8 || controls < bytes.length * BINARY_SHARE) return;
   throw new FileError(
     'not_a_data_file',

@@ -1,5 +1,5 @@
 import { TypeTally } from './cell-types.ts';
-import { OK, QUOTED, recordTexts, REJECT_CODES, type RecordScanner } from './scan.ts';
+import { isOneSign, OK, QUOTED, recordTexts, REJECT_CODES, type RecordScanner } from './scan.ts';
 import { recordScanner } from './scan-uncommon.ts';
 
 import type { Dialect, FileOptions } from './types.ts';
@@ -164,8 +164,7 @@ function quotesOf(scanner: RecordScanner, dialect: Dialect): { quoted: number; s
     if (inside) quoted++;
     else strays += otherQuotes(window, bounds[field * 3]!, until, quote);
     for (let i = bounds[field * 3]!; i < until; i++) {
-      if (inside && window[i] === escape && (window[i + 1] === quote || window[i + 1] === escape)) i++;
-      else if (inside && window[i] === quote && window[i + 1] === quote && i + 1 < until) i++;
+      if (inside && i + 1 < until && isOneSign(window[i]!, window[i + 1]!, quote, escape)) i++;
       else if (window[i] === quote) strays++;
       else if (
         inside &&
@@ -311,12 +310,15 @@ function scoreOf(records: HeadRecord[], dialect: Dialect, known: Map<string, boo
   let strays = 0;
   let rejected = 0;
   const kinds = Array.from({ length: Math.min(width, 200) }, () => new Map<string, number>());
+  const oneShort = records[0]!.cells.length === width - 1;
+  // Where every record ends with a delimiter too many, its header need not: that is no tear.
+  const trailing = oneShort && endsEmpty(records, width);
   for (const record of records) {
     quoted += record.quoted;
     strays += record.strays;
     if (record.rejected) rejected++;
     const fits = !record.rejected && record.cells.length === width;
-    if (fits) alike++;
+    if (fits || (trailing && record === records[0])) alike++;
     if (cells > SAMPLE_CELLS) continue;
     for (const [column, cell] of record.cells.entries()) {
       cells++;
@@ -338,8 +340,7 @@ function scoreOf(records: HeadRecord[], dialect: Dialect, known: Map<string, boo
   const columns = width === 1 ? ONE_COLUMN : ((width - 1) / width) * Math.sqrt(filled / kinds.length);
   const quotes = quoted + strays === 0 ? 1 : 0.05 + 0.95 * ((quoted + 1) / (quoted + strays + 1));
   const readable = 1 - rejected / records.length;
-  const short =
-    width > 2 && isOfTables(dialect) && records[0]!.cells.length === width - 1 ? ONE_NAME_SHORT : 1;
+  const short = width > 2 && isOfTables(dialect) && oneShort && !trailing ? ONE_NAME_SHORT : 1;
   return (
     short *
     consistency ** 1.5 *
@@ -403,8 +404,10 @@ function isNamedColumn([name, ...rest]: HeadRecord[], { delimiter, skipSpace }: 
   const divided = rest.filter(({ cells }) => cells.length > 1);
   const numbers = divided.filter(({ cells }) => NUMBERS.has(typeOfText(cells.join(delimiter))));
   if (delimiter === ',' && numbers.length >= divided.length * 0.9) return true;
+  // A barcode divides its own parts by such a sign.
+  const inside = delimiter !== '\t' && /^[\x01-\x1F]$/u.test(delimiter);
   const spaced = skipSpace === true || delimiter.startsWith(' ') || divided.every(hasSpaces);
-  return spaced && !isNames(rest[0]!, rest.slice(1));
+  return (inside || spaced) && !isNames(rest[0]!, rest.slice(1));
 }
 
 const hasSpaces = ({ cells }: HeadRecord): boolean => cells.slice(1).every((cell) => /^\s/u.test(cell));
@@ -497,6 +500,11 @@ function commentOf(text: string, records: HeadRecord[]): string | null {
     if (shaped <= remarks.length / 10) return prefix;
   }
   return null;
+}
+
+/** The last column of that many holds nothing. */
+export function endsEmpty(records: HeadRecord[], width: number): boolean {
+  return records.every(({ cells }) => cells.length !== width || cells[width - 1] === '');
 }
 
 /** The width that most records of a table have. Lines above and below it are often one value each, and count for less. */

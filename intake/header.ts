@@ -1,6 +1,7 @@
 import { DIGIT, KINDS, LETTER } from './cell-bytes.ts';
 import { TypeTally } from './cell-types.ts';
-import { widthOf, type HeadRecord } from './dialect.ts';
+import { endsEmpty, widthOf, type HeadRecord } from './dialect.ts';
+import { normaliseNumber } from './numbers.ts';
 import type { ManifestColumn } from './types.ts';
 
 const MAX_NAME = 120;
@@ -154,10 +155,18 @@ function tearsNumbers(body: HeadRecord[], width: number): boolean {
   const rows = body.filter(({ cells, rejected }) => !rejected && cells.length === width);
   for (let column = 1; column + 1 < width; column++) {
     const tails = new Set(rows.map(({ cells }) => /^\d{2,3}$/u.exec(cells[column + 1]!)?.[0].length ?? 0));
-    if (tails.size === 1 && !tails.has(0) && rows.every(({ cells }) => /\d$/u.test(cells[column]!)))
+    const [digits] = tails;
+    if (tails.size === 1 && digits && rows.every(({ cells }) => beginsNumber(cells[column]!, digits)))
       return true;
   }
   return false;
+}
+
+/** May a comma and so many digits follow? Two are decimals; three are thousands behind one to three digits. */
+function beginsNumber(cell: string, behind: number): boolean {
+  const digits = cell.replace(/\D/gu, '');
+  if (!/\d$/u.test(cell) || /^0\d/u.test(digits) || (behind === 3 && digits.length > 3)) return false;
+  return normaliseNumber(cell, '.') !== null;
 }
 
 /** A line of names for groups of columns, right above the names. */
@@ -286,10 +295,6 @@ function isNote(cells: string[], below: HeadRecord | undefined): boolean {
   const values = cells.filter((cell) => cell.trim() !== '').length;
   const blankBelow = below !== undefined && below.cells.every((cell) => cell.trim() === '');
   return values === 0 || (values < cells.length && blankBelow);
-}
-
-function endsEmpty(records: HeadRecord[], width: number): boolean {
-  return records.every(({ cells }) => cells.length !== width || cells[width - 1] === '');
 }
 
 function headerVotes(first: HeadRecord | undefined, body: HeadRecord[], width: number): number {

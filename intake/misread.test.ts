@@ -273,11 +273,22 @@ describe('what begins like a remark and divides like the table is a record', () 
 it.each<[string, (n: number) => string]>([
   ['thousands', (n) => `A-${n},Widget,${n},200`],
   ['decimals', (n) => `A-${n},Widget,${n},50`],
+  ['amounts', (n) => `A-${n},Widget,Rp ${n},500`],
 ])('numbers that were torn apart in every row shift no names: %s', async (_, line) => {
   const found = await read(`sku,name,price\n${lines(5, line)}`);
   expect(found.codes).not.toContain('names_shifted');
   expect(found.manifest.columns.map(({ original }) => original)).not.toContain('price');
   expect(found.rejects).toEqual([[1, 'too_few_columns']]);
+});
+
+it.each<[string, (n: number) => string]>([
+  ['more digits than stand before thousands', (n) => `name ${n},1234${n},20${n}`],
+  ['a leading zero', (n) => `name ${n},0${n},2${n}`],
+  ['letters', (n) => `name ${n},A-${n},20${n}`],
+])('numbers side by side are not torn apart where the first cannot go on: %s', async (_, line) => {
+  const found = await read(`age,score\n${lines(5, line)}`);
+  expect(found.names).toEqual(['', 'age', 'score']);
+  expect(found.codes).toContain('names_shifted');
 });
 
 it('names that stand on two lines alike are not joined with themselves', async () => {
@@ -304,6 +315,25 @@ it.each<[string, (n: number) => string]>([
   expect(found.rows[4]).toEqual(['5', 'a, b 5', 'x']);
 });
 
+it.each([2, 5, 20])('paths that end with a backslash keep their delimiters: %d rows', async (count) => {
+  const found = await read(`id,path,note\n${lines(count, (n) => `${n},C:\\dir\\,x,`)}`);
+  expect(found.names?.slice(0, 3)).toEqual(['id', 'path', 'note']);
+  expect(found.rows).toEqual(Array.from({ length: count }, (_, n) => [`${n + 1}`, 'C:\\dir\\', 'x', '']));
+});
+
+it('barcodes with a separator in them are one column', async () => {
+  const code = (n: number) => `010950600013435${n}\x1D10ABC`;
+  const found = await read(`code\n${lines(5, code)}`);
+  expect(found.names).toEqual(['code']);
+  expect(found.rows).toEqual(Array.from({ length: 5 }, (_, n) => [code(n + 1)]));
+  // Names below a title divide as the rows do.
+  const table = await read(`Report\nid\x1Dqty\n${lines(5, (n) => `A${n}\x1D${n}`)}`);
+  expect([table.names, table.rows[0]]).toEqual([
+    ['id', 'qty'],
+    ['A1', '1'],
+  ]);
+});
+
 it('months may be names of columns', async () => {
   const found = await read('sku,2024-01-01,2024-02-01\nA1,5,6\nA2,7,8\nA3,9,10\n');
   expect(found.names).toEqual(['sku', '2024-01-01', '2024-02-01']);
@@ -312,6 +342,8 @@ it('months may be names of columns', async () => {
 it('what is no text in any encoding is refused, and a few NULs in a text are not', async () => {
   const bytes = Buffer.from(Array.from({ length: 4000 }, (_, n) => (n * n * 31 + n * 7) % 256));
   await expect(read(bytes)).rejects.toMatchObject({ code: 'not_a_data_file' });
+  const noLines = Buffer.from(bytes.filter((byte) => byte !== 10));
+  await expect(read(noLines)).rejects.toMatchObject({ code: 'not_a_data_file' });
   const text = `id,name\n${lines(50, (n) => `${n},Caf\xe9`)}51,a\0b\n`;
   expect((await read(Buffer.from(text, 'latin1'))).rejects).toEqual([[52, 'nul_byte']]);
 });
@@ -331,6 +363,13 @@ describe('names in angle brackets', () => {
     expect(found.names).toEqual(names);
     expect(found.rows.length).toBe(5);
   });
+
+  it.each(['<html>\t<head><title>Login</title>', '<?xml version="1.0"?>\t<r><a>1</a></r>'])(
+    'are tags where they are known as such: %j',
+    async (text) => {
+      await expect(read(`${text}\n1\t2\n`)).rejects.toMatchObject({ code: 'not_a_data_file' });
+    },
+  );
 });
 
 describe('quotes doubled and behind backslashes in one file', () => {
