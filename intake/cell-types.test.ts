@@ -59,6 +59,12 @@ describe('a column', () => {
     ['phones with their countries', ['+6281234567890', '+81312345678'], 'phone', null],
     ['signs before numbers', ['+5', '-3', '+1200'], 'integer', { decimal: '.' }],
     ['months', ['2024-01', '2024-12'], 'text', null],
+    [
+      'amounts, one of them like an address',
+      ['1.234.100.200', '2.500.000.000', '1.750.000'],
+      'integer',
+      { decimal: ',' },
+    ],
     ['addresses of computers', ['192.168.100.101', '10.100.200.201'], 'text', null],
     ['eras', ['令和6年1月31日', 'R6.2.29', '平成元年1月8日'], 'date', { date: 'YMD' }],
     ['halves of a day', ['1/31/2024 2:30 PM', '1/31/2024 12:00:00 AM'], 'timestamp', { date: 'MDY' }],

@@ -33,7 +33,7 @@ const THOUSANDS = /^-?[1-9]\d{0,2}\.\d{3}$/u;
 const IDENTIFIER = /^(?:[+-]?0\d+|\d{17,})$/u;
 /** `+6281234567890`: nobody writes the sign before a number of so many digits. */
 const INTERNATIONAL = /^\+[1-9]\d{7,14}$/u;
-/** `192.168.100.101` is an address and no twelve digits with marks between the thousands. */
+/** `192.168.100.101`: an address, or twelve digits with marks between the thousands. */
 const ADDRESS = /^(?:(?:1?\d?\d|2[0-4]\d|25[0-5])(?:\.(?!$)|$)){4}$/u;
 /** `2024-01` is a month and no phone. */
 const MONTH = /^(?:19|20)\d\d-(?:0[1-9]|1[0-2])$/u;
@@ -66,6 +66,7 @@ export class TypeTally {
     url: 0,
     phone: 0,
   };
+  private addresses = 0;
   /** A cell such as `00123`, or one of 17 digits and more: the column holds identifiers, and they are text. */
   private identifier = false;
   private booleanWord = false;
@@ -242,7 +243,8 @@ export class TypeTally {
     if (isWords(plain)) return;
     if (IDENTIFIER.test(plain)) this.identifier = true;
     if (/\d/u.test(plain)) {
-      if (ADDRESS.test(plain) || MONTH.test(plain)) return;
+      if (MONTH.test(plain)) return;
+      if (ADDRESS.test(plain)) this.addresses++;
       if (INTERNATIONAL.test(plain)) {
         this.counts.phone++;
         return;
@@ -266,7 +268,8 @@ export class TypeTally {
     const phones = counts.phone + (this.identifier ? counts.integer : 0);
     if (enough(phones) && counts.phone > 0 && counts.decimal === 0) return 'phone';
     // Some cells with a percent sign and some without: nobody knows whether these are hundredths.
-    if (!this.identifier && (this.percent === 0 || enough(this.percent))) {
+    const addresses = this.addresses * 2 > counts.integer + counts.decimal;
+    if (!this.identifier && !addresses && (this.percent === 0 || enough(this.percent))) {
       if (enough(counts.integer)) return 'integer';
       if (enough(counts.integer + counts.decimal)) return 'decimal';
     }
