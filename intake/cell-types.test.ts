@@ -27,6 +27,10 @@ describe('a column', () => {
     ['thousands or decimals, point', ['1.234', '5.678'], 'decimal', null],
     ['a point that a cell elsewhere proves', ['1.234', '5.678', '0.5'], 'decimal', { decimal: '.' }],
     ['a comma that a cell elsewhere proves', ['1.234', '5.678', '0,5'], 'decimal', { decimal: ',' }],
+    ['prices with words between', ['1.234,50', '0,10', 'on request'], 'text', { decimal: ',' }],
+    ['thousands or decimals with words between', ['1.234', '5.678', 'on request'], 'text', null],
+    ['dates with words between', ['31.01.2024', '15.02.2024', 'open'], 'text', { date: 'DMY' }],
+    ['hardly any number', ['1,5', 'red', 'blue'], 'text', null],
     ['both marks', ['1,5', '2.5', '3,75', '4.25'], 'decimal', null],
     ['both orders', ['31/01/2024', '01/31/2024', '01/02/2024'], 'date', null],
     [

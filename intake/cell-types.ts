@@ -268,8 +268,7 @@ export class TypeTally {
     const phones = counts.phone + (this.identifier ? counts.integer : 0);
     if (enough(phones) && counts.phone > 0 && counts.decimal === 0) return 'phone';
     // Some cells with a percent sign and some without: nobody knows whether these are hundredths.
-    const addresses = this.addresses * 2 > counts.integer + counts.decimal;
-    if (!this.identifier && !addresses && (this.percent === 0 || enough(this.percent))) {
+    if (!this.identifier && !this.ofAddresses && (this.percent === 0 || enough(this.percent))) {
       if (enough(counts.integer)) return 'integer';
       if (enough(counts.integer + counts.decimal)) return 'decimal';
     }
@@ -281,9 +280,23 @@ export class TypeTally {
     return 'text';
   }
 
+  private get ofAddresses(): boolean {
+    return this.addresses * 2 > this.counts.integer + this.counts.decimal;
+  }
+
+  /** Of a column that is text as a whole, what more than half of its cells are: prices, and `on request` between them. */
+  get mostly(): ColumnType | undefined {
+    if (this.settled || this.identifier || this.type !== 'text') return undefined;
+    const { integer, decimal, date, timestamp } = this.counts;
+    if (this.percent === 0 && !this.ofAddresses && (integer + decimal) * 2 > this.cells)
+      return decimal > 0 ? 'decimal' : 'integer';
+    if ((date + timestamp) * 2 > this.cells) return timestamp > 0 ? 'timestamp' : 'date';
+    return undefined;
+  }
+
   /** Undefined where the cells allow two readings, or where nothing has to be known. */
   get format(): ColumnFormat | undefined {
-    const type = this.type;
+    const type = this.mostly ?? this.type;
     if (type === 'decimal' || type === 'integer') {
       const { dot, comma, unsure } = this;
       // The point of what was a number is no slip: read with a comma, 1.125 would be 1125.

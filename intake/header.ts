@@ -244,8 +244,14 @@ export function typeColumns(
   shapes: ShapeTally[],
 ): ManifestColumn[] {
   return names.map((column, index) => {
-    const { type, format } = tallies[index]!;
-    return { ...column, type, ...(format ? { format } : {}), shapes: shapes[index]!.shapes };
+    const { type, mostly, format } = tallies[index]!;
+    return {
+      ...column,
+      type,
+      ...(mostly ? { mostly } : {}),
+      ...(format ? { format } : {}),
+      shapes: shapes[index]!.shapes,
+    };
   });
 }
 

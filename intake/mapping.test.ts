@@ -202,6 +202,18 @@ describe('proposals', () => {
     expect(yes.fields.find(({ field }) => field === 'active')).toMatchObject({ column: 1 });
   });
 
+  it('ask how numbers are written although words stand between them', () => {
+    const manifest = manifestOf(['sku', 'price'], ['text', 'text']);
+    manifest.columns[1]!.mostly = 'decimal';
+    expect(proposeMapping(manifest, fieldsOf('products')).questions).toMatchObject([
+      { field: 'price', code: 'ambiguous_format' },
+    ]);
+    manifest.columns[1]!.format = { decimal: ',' };
+    const mapping = proposeMapping(manifest, fieldsOf('products'));
+    expect(mapping.questions).toEqual([]);
+    expect(mapping.fields.find(({ field }) => field === 'price')!.format).toEqual({ decimal: ',' });
+  });
+
   it('ask how dates are written where the column can be read in two ways', () => {
     const manifest = manifestOf(
       ['item_code', 'currency', 'valid_from', 'price'],

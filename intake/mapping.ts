@@ -400,8 +400,7 @@ function usesFormat(type: FieldType): boolean {
 }
 
 function isAmbiguous(type: FieldType, column: ManifestColumn): boolean {
-  if (type === 'date' || type === 'timestamp') return column.type === 'date' || column.type === 'timestamp';
-  return (
-    (type === 'decimal' || type === 'integer') && (column.type === 'decimal' || column.type === 'integer')
-  );
+  const cells = column.mostly ?? column.type;
+  if (type === 'date' || type === 'timestamp') return cells === 'date' || cells === 'timestamp';
+  return (type === 'decimal' || type === 'integer') && (cells === 'decimal' || cells === 'integer');
 }

@@ -28,6 +28,8 @@ export interface ManifestColumn {
   /** As it stands in the file; '' where the file has no header. */
   original: string;
   type: ColumnType;
+  /** Of a text column, what more than half of its cells are: a field of that type has the other rows rejected. */
+  mostly?: ColumnType;
   /** How its numbers or dates are written, where the cells allow one reading only. */
   format?: ColumnFormat;
   /** How its cells are built (`AA-9`), where they are all built in a few ways; '' is among them if some are empty. */
