@@ -68,6 +68,9 @@ it('a pause and a cancel that come after the resume do nothing', async () => {
     await act(id, 'pause');
     const paused = await epoch(id);
     await act(id, 'resume');
+    const resumed = await epoch(id);
+    // The batch of before the pause may be seen waiting still.
+    await until('the run beginning again', async () => (await epoch(id)) > resumed);
     await writing(id);
     const now = await epoch(id);
     for (const name of ['pause', 'pause', 'cancel', 'resume']) await signal(id, name, { epoch: paused });
