@@ -4,7 +4,6 @@ import { approvePlan } from '../db/approve.ts';
 import {
   claimImport,
   finishImport,
-  hasReceipts,
   nextInLine,
   pendingBatches,
   requestStop,
@@ -197,19 +196,22 @@ export function createControlActivities(deps: ActivityDeps) {
     } | null> {
       const found = await pendingBatches(pool, input.importId);
       if (!found) return null;
-      // Two of the same file may both have waited for this turn. What comes second would be added once more.
-      const row = await readImport(deps, input.importId);
-      if (row.mode === 'add' && !(await hasReceipts(pool, input.importId)))
-        await refuseDuplicate(pool, row, { name: row.profile!, version: row.profile_version! });
       const { missing, ...file } = found;
       const program = (
-        await pool.query<{ lanes: number; whole: boolean }>(
+        await pool.query<{ lanes: number; whole: boolean; begins: boolean }>(
           `select case when i.one_lane then 1 else coalesce((p.program ->> 'lanes')::int, 1) end as lanes,
-             i.all_or is not distinct from 'nothing' as whole from waybill.imports i
+             i.all_or is not distinct from 'nothing' as whole,
+             i.mode = 'add' and not exists (select from waybill.receipts r where r.import_id = i.import_id) as begins
+           from waybill.imports i
            join waybill.plans p on p.import_id = i.import_id and p.version = i.plan_version where i.import_id = $1`,
           [input.importId],
         )
       ).rows[0];
+      // Two of the same file may both have waited for this turn. What comes second would be added once more.
+      if (program?.begins) {
+        const row = await readImport(deps, input.importId);
+        await refuseDuplicate(pool, row, { name: row.profile!, version: row.profile_version! });
+      }
       if (program?.whole) {
         const all = [...file.ranges, ...missing];
         const [first, last] = [all[0]?.first, all.at(-1)?.last];

@@ -237,12 +237,6 @@ export async function pendingBatches(
   return { wave, ranges: of(false), missing: of(true) };
 }
 
-/** Has any of it been applied? */
-export async function hasReceipts(pool: pg.Pool, importId: string): Promise<boolean> {
-  const found = await pool.query('select from waybill.receipts where import_id = $1 limit 1', [importId]);
-  return found.rowCount! > 0;
-}
-
 const DEADLOCK = '40P01';
 
 /** Batches of a wave, as an activity is told to apply them. */

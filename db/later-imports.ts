@@ -79,13 +79,14 @@ export async function importsSince(
 
 /**
  * Keys that those imports had a row for, whatever came of it, and when. Of one that was undone itself only the records
- * that its revert left alone count. `asText`: the key's type has changed since, so keys are compared as they are written.
+ * that its revert left alone count. `same`: the condition that a sighting, by its alias, is of our row's key; compared as
+ * they are written where the key's type has changed since.
  */
 export async function sightings(
   client: pg.Pool | pg.PoolClient,
   imports: LaterImport[],
   keys: { name: string; type: string }[],
-): Promise<{ sql: string; asText: boolean } | null> {
+): Promise<{ sql: string; same: (seen: string, ours: string) => string } | null> {
   const found: { one: LaterImport; types: string[] }[] = [];
   for (const one of imports) {
     const columns = await client.query<{ type: string }>(
@@ -122,5 +123,10 @@ export async function sightings(
          from ${missingTable(one.lockKey)} p cross join (${receiptTimes(id)}) r where true${kept}`,
       );
   }
-  return parts.length > 0 ? { sql: parts.join('\nunion all\n'), asText } : null;
+  if (parts.length === 0) return null;
+  return {
+    sql: parts.join('\nunion all\n'),
+    same: (seen, ours) =>
+      keys.map(({ name }) => `${seen}.${name} = ${ours}.${name}${asText ? '::text' : ''}`).join(' and '),
+  };
 }

@@ -8,7 +8,7 @@ import { findRow, recordHistory } from './lineage.ts';
 import type { Fate } from './ledger.ts';
 import { indexLedger } from './plan.ts';
 import { beginRevert, claimRevert, finishRevert, planRevert, revertBatches } from './revert.ts';
-import { applyAll, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
+import { applyAll, importWhole, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
 import { describeTarget, type Target } from './target.ts';
 
 const TURN = 'catalog.products/default';
@@ -41,13 +41,8 @@ async function imported(
   rows: ProductRow[],
   options?: Parameters<typeof stageImport>[2],
 ): Promise<StagedImport> {
-  const staged = await stageImport(worker, rows, options);
-  await applyAll(worker, staged);
+  const staged = await importWhole(worker, rows, options);
   await indexLedger(worker, staged.lockKey);
-  await worker.query(
-    `update waybill.imports set status = 'completed', finished_at = now() where import_id = $1`,
-    [staged.importId],
-  );
   return staged;
 }
 

@@ -16,17 +16,13 @@ export async function overwritesNewer(
   open: string,
 ): Promise<string | null> {
   const newer = (await importsSince(client, run.importId, null)).filter(({ sameSource }) => sameSource);
-  const keys = planKey(run.target);
-  const seen = await sightings(client, newer, keys);
+  const seen = await sightings(client, newer, planKey(run.target));
   if (!seen) return null;
-  const same = keys
-    .map(({ name }) => (seen.asText ? `s.${name} = p.${name}::text` : `s.${name} = p.${name}`))
-    .join(' and ');
   const [found] = (
     await client.query<{ rows: number; lines: number[]; last: string }>(
       `select count(*)::int as rows, (array_agg(line order by record))[1:${EXAMPLES}] as lines, (array_agg(import_id order by at desc))[1] as last
        from (select distinct on (p._record) p._record as record, p._line as line, s.import_id, s.at
-         from waybill.batches b join ${planTable(run.lockKey)} p on p._seq between b.first_seq and b.last_seq join (${seen.sql}) s on ${same}
+         from waybill.batches b join ${planTable(run.lockKey)} p on p._seq between b.first_seq and b.last_seq join (${seen.sql}) s on ${seen.same('s', 'p')}
          where ${open} and p._decision in ('create', 'update') and s.at is not null order by p._record, s.at desc) x`,
       [run.importId],
     )

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { ImportPolicy } from '../datasets/types.ts';
 import type { Manifest } from '../intake/types.ts';
-import { LANES, rowHash, writeProgram } from './apply-program.ts';
+import { LANES, rowHash, writeProgram, type ApplyProgram } from './apply-program.ts';
 import { quoteName, withCancellableTransaction } from './connect.ts';
 import { incompleteReasons } from '../intake/missing.ts';
 import { findMissing, type MissingFound, type MissingRequest } from './missing.ts';
@@ -54,6 +54,20 @@ export interface PlanRequest extends Deciding {
 
 export const planTable = (lockKey: number): string => `stage.plan_${lockKey}`;
 export const imagesTable = (lockKey: number): string => `stage.images_${lockKey}`;
+/** The statements that apply the plan. `reviewed`: a person sees it first, so that what has moved since is left alone. */
+export const programOf = (
+  { target, tenantId, fields, lockKey }: PlanRequest,
+  reviewed: boolean,
+): ApplyProgram =>
+  writeProgram({
+    target,
+    tenantId,
+    fields,
+    plan: planTable(lockKey),
+    images: imagesTable(lockKey),
+    reviewed,
+  });
+
 /** The plan while it is being made; staging's own clean-up knows the name. */
 const draftName = ({ lockKey, incarnation }: PlanRequest): string => `draft_${lockKey}_${incarnation}`;
 
@@ -337,7 +351,7 @@ async function freeze(
     hold: string[];
   },
 ): Promise<Plan> {
-  const { importId, lockKey, tenantId, target, fields } = request;
+  const { importId } = request;
   const { version, generation, rest, missing, hold } = found;
   const batches = found.batches.map((batch) => ({ ...batch, missing: false }));
   const all = [...batches, ...(missing?.batches ?? []).map((batch) => ({ ...batch, missing: true }))];
@@ -353,17 +367,7 @@ async function freeze(
     blocked: rest.get('blocked') ?? 0,
     ...(missing && { missing: missing.rows }),
   };
-  const program = {
-    ...writeProgram({
-      target,
-      tenantId,
-      fields,
-      plan: planTable(lockKey),
-      images: imagesTable(lockKey),
-      reviewed: approvedBy === null,
-    }),
-    missing: missing?.program ?? null,
-  };
+  const program = { ...programOf(request, approvedBy === null), missing: missing?.program ?? null };
   // Batches of a plan nobody approved are replaced by those of the next; approved ones can only be superseded.
   await client.query(
     `delete from waybill.batches b where import_id = $1

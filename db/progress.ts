@@ -1,5 +1,6 @@
 import type postgres from 'postgres';
 import { stagingTables } from './staging.ts';
+import type { PlanCounts } from './stored-plan.ts';
 import { importColumns, type StoredImport, type StoredPhase } from './imports.ts';
 
 export interface AppliedRows {
@@ -19,14 +20,7 @@ export interface StoredProgress {
   lastResumeAt: number | null;
   /** What the worker noted of a phase that leaves neither marks nor receipts. */
   noted: Record<string, unknown> | null;
-  plan: {
-    creates: number;
-    updates: number;
-    unchanged: number;
-    duplicates: number;
-    blocked: number;
-    missing?: number;
-  } | null;
+  plan: PlanCounts | null;
   receipts: AppliedRows & { deactivated: number; deleted: number; kept: number };
   /** Receipts of the last ten seconds in their order. */
   recent: (AppliedRows & { at: number })[];

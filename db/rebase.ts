@@ -1,9 +1,9 @@
 import type pg from 'pg';
-import { comparable, differs, writeProgram, type ApplyProgram } from './apply-program.ts';
+import { comparable, differs, type ApplyProgram } from './apply-program.ts';
 import { quoteName, quoteText, withCancellableTransaction } from './connect.ts';
 import { overwritesNewer } from './older-file.ts';
 import { markSeenLater } from './seen-later.ts';
-import { imagesTable, planTable, type PlanRequest } from './plan.ts';
+import { planTable, programOf, type PlanRequest } from './plan.ts';
 import { currentPlan, planIsJudged, storePlan, type Plan, type PlanCounts } from './stored-plan.ts';
 import { keyJoin } from './target.ts';
 
@@ -158,21 +158,7 @@ const ofBatch = (check: string): string =>
   check.replace(/between \$1 and \$2$/u, 'between b.first_seq and b.last_seq');
 
 /** What a person is to look at is applied as they saw it: a record that has moved since is left alone. */
-const reviewedProgram = (
-  { target, tenantId, fields, lockKey }: PlanRequest,
-  program: ApplyProgram,
-): ApplyProgram =>
+const reviewedProgram = (request: PlanRequest, program: ApplyProgram): ApplyProgram =>
   program.reviewed
     ? program
-    : {
-        ...writeProgram({
-          target,
-          tenantId,
-          fields,
-          plan: planTable(lockKey),
-          images: imagesTable(lockKey),
-          reviewed: true,
-        }),
-        check: program.check,
-        missing: program.missing ?? null,
-      };
+    : { ...programOf(request, true), check: program.check, missing: program.missing ?? null };

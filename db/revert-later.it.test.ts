@@ -12,7 +12,7 @@ import {
   revertBatches,
 } from './revert.ts';
 import type { OnConflict } from './revert-plan.ts';
-import { applyAll, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
+import { importWhole, type stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
 import { turnOf } from './target.ts';
 
 // What later imports have to do with undoing an earlier one.
@@ -29,18 +29,7 @@ beforeAll(() => {
 
 const SKIP: OnConflict = { changed: 'skip', seenLater: 'skip', referenced: 'skip' };
 
-async function imported(
-  rows: ProductRow[],
-  options?: Parameters<typeof stageImport>[2],
-): Promise<StagedImport> {
-  const staged = await stageImport(pool, rows, options);
-  await applyAll(pool, staged);
-  await pool.query(
-    `update waybill.imports set status = 'completed', finished_at = clock_timestamp() where import_id = $1`,
-    [staged.importId],
-  );
-  return staged;
-}
+const imported = (...args: [ProductRow[], Parameters<typeof stageImport>[2]?]) => importWhole(pool, ...args);
 
 const preview = ({ request }: StagedImport) => previewRevert(pool, { ...request, onConflict: SKIP }, 10);
 

@@ -261,7 +261,7 @@ export async function decisions(
       later === null
         ? 'select null::bigint as _record, null::text as seen_by where false'
         : `select distinct on (l._record) l._record, y.import_id as seen_by from l join (${later.sql}) y
-             on ${keys.map((key) => `y.${key.name} = l.${key.name}${later.asText ? '::text' : ''}`).join(' and ')} and y.at > l._at
+             on ${later.same('y', 'l')} and y.at > l._at
            order by l._record, y.at desc`
     }),
     d as (

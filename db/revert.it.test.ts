@@ -16,7 +16,7 @@ import {
 import { revertTable } from './later-imports.ts';
 import { missingTable } from './missing-table.ts';
 import { decisions, shapeOf, type OnConflict, type RevertRequest } from './revert-plan.ts';
-import { applyAll, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
+import { applyAll, importWhole, stageImport, type ProductRow, type StagedImport } from './staged.fixture.ts';
 import { describeTarget } from './target.ts';
 
 const own = ownDatabase(watchWrites);
@@ -39,19 +39,7 @@ const writes = async () =>
     await pool.query<{ w: string }>(`select op || ' ' || sku as w from public.write_log order by sku, op`)
   ).rows.map(({ w }) => w);
 
-/** Brings rows in and ends the import as finished; its lock key and id. */
-async function imported(
-  rows: ProductRow[],
-  options?: Parameters<typeof stageImport>[2],
-): Promise<StagedImport> {
-  const staged = await stageImport(pool, rows, options);
-  await applyAll(pool, staged);
-  await pool.query(
-    `update waybill.imports set status = 'completed', finished_at = now() where import_id = $1`,
-    [staged.importId],
-  );
-  return staged;
-}
+const imported = (...args: [ProductRow[], Parameters<typeof stageImport>[2]?]) => importWhole(pool, ...args);
 
 const SKIP: OnConflict = { changed: 'skip', seenLater: 'skip', referenced: 'skip' };
 

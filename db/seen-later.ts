@@ -16,16 +16,12 @@ export async function markSeenLater(
 ): Promise<string | null> {
   const { importId, lockKey, target } = run;
   const later = await importsSince(client, importId, options.since);
-  const keys = planKey(target);
-  const seen = await sightings(client, later, keys);
+  const seen = await sightings(client, later, planKey(target));
   if (!seen) return null;
   const table = missingTable(lockKey);
   const only = options.only ?? 'true';
-  const same = keys
-    .map(({ name }) => (seen.asText ? `s.${name} = p.${name}::text` : `s.${name} = p.${name}`))
-    .join(' and ');
   await client.query(
-    `update ${table} p set _seen = s.import_id from (${seen.sql}) s where ${same} and p._seen is null and ${only}`,
+    `update ${table} p set _seen = s.import_id from (${seen.sql}) s where ${seen.same('s', 'p')} and p._seen is null and ${only}`,
   );
   const [left] = (
     await client.query<{ removes: number; seen: number }>(

@@ -161,3 +161,17 @@ export async function land(
   await applyAll(pool, staged);
   await requestStop(pool, { importId: staged.importId, what: 'cancel', actor: 'test' });
 }
+
+/** Brings rows in and ends the import as completed. */
+export async function importWhole(
+  pool: pg.Pool,
+  ...args: [ProductRow[], Parameters<typeof stageImport>[2]?]
+): Promise<StagedImport> {
+  const staged = await stageImport(pool, ...args);
+  await applyAll(pool, staged);
+  await pool.query(
+    `update waybill.imports set status = 'completed', finished_at = clock_timestamp() where import_id = $1`,
+    [staged.importId],
+  );
+  return staged;
+}
